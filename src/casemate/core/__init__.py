@@ -1,0 +1,1 @@
+"""The words of the house: the call as it grows, names, refusals, time."""

@@ -1,0 +1,195 @@
+"""
+A call, as it grows on the road.
+
+Every room takes the type that the room before it returns, and adds one fact.
+A function that needs an `Admitted` cannot be given anything less; mypy is the
+guard, and a test refuses a room that makes another's stage.
+
+    Arrival -> Known -> Allowed -> Sound -> Admitted -> Outcome
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import final
+
+from casemate.core.operation import Operation, Parameters, Scope
+from casemate.core.principal import Principal
+
+
+class Door(StrEnum):
+    """Where a call came in."""
+
+    HTTPS = "https"
+    CELL = "cell"
+    OPERATOR = "operator"
+    SERVICE = "service"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """
+    The lineage of a call.
+
+    trace_id: 32 hex digits; span_id and parent_id: 16 (W3C trace context).
+    hops counts the platform's own hops since the first door.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str = ""
+    sampled: bool = True
+    hops: int = 0
+
+    def amazon(self) -> str:
+        """Write AWS's form: `Root=1-8hex-24hex;Parent=16hex;Sampled=1`."""
+        root = f"1-{self.trace_id[:8]}-{self.trace_id[8:]}"
+        return f"Root={root};Parent={self.span_id};Sampled={int(self.sampled)}"
+
+    def w3c(self) -> str:
+        """Write the W3C form: `00-trace-span-flags`."""
+        return f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """
+    An HTTP request, whole and in bounds, nothing in it believed.
+
+    path and query: as they came on the wire, undecoded, the query without `?`.
+    headers: in their order, names in lower case, values stripped, both as the
+    latin-1 text they were.  body: de-chunked; still `aws-chunked` if it was.
+    peer: the address it came from, without the port.  cell: the id of the cell
+    on whose descriptor it was accepted; None from outside.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    peer: str
+    cell: str | None = None
+
+    def header(self, name: str) -> str | None:
+        """Give the first value of a header (name in lower case), or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """A call that the platform makes itself, as a service, for an account."""
+
+    service: str
+    account: str
+    source_arn: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """
+    What came in, parsed but not believed.
+
+    at: seconds since the epoch; started: monotonic seconds.
+    claim: what authn has to prove, a signed request or an inside caller.
+    """
+
+    id: str
+    at: float
+    started: float
+    trace: Trace
+    door: Door
+    peer: str
+    cell: str | None
+    operation: Operation
+    claim: Request | Inside
+    parameters: Parameters
+    region: str
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """An arrival whose sender is proven.  Only `authn` makes one."""
+
+    arrival: Arrival
+    principal: Principal
+
+    @property
+    def scope(self) -> Scope:
+        """Where the call is made: the caller's account, the request's region."""
+        return Scope(account=self.principal.account, region=self.arrival.region)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """
+    A known call that policy permits.  Only `authz` makes one.
+
+    because: the statements that decided, for the record
+    (`policy-name#statement-id`).
+    """
+
+    known: Known
+    resource: str
+    because: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """An allowed call whose parameters keep their schema.  Only `validate` makes one."""
+
+    allowed: Allowed
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A sound call that holds its place under the limits.  Only `admit` makes one."""
+
+    sound: Sound
+
+    @property
+    def known(self) -> Known:
+        return self.sound.allowed.known
+
+    @property
+    def arrival(self) -> Arrival:
+        return self.sound.allowed.known.arrival
+
+    @property
+    def principal(self) -> Principal:
+        return self.sound.allowed.known.principal
+
+    @property
+    def parameters(self) -> Parameters:
+        return self.sound.allowed.known.arrival.parameters
+
+    @property
+    def scope(self) -> Scope:
+        return self.sound.allowed.known.scope
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """
+    What the caller is told: the operation's output members.
+
+    stream: of an operation whose body is a bounded stream.
+    """
+
+    result: Mapping[str, object]
+    stream: AsyncIterator[bytes] | None = None
+    notes: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,31 @@
+"""Time, handed in."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """
+    A source of time.
+
+    `now` is seconds since the epoch and may jump when the host's clock is set;
+    `monotonic` is seconds from an arbitrary start and never goes back.
+    Deadlines use `monotonic`, records use `now`.
+    """
+
+    def now(self) -> float: ...
+    def monotonic(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SystemClock:
+    """The host's clock."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()

@@ -1,0 +1,98 @@
+"""A function as the sandbox sees it: what to run, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import final
+
+from casemate.core.call import Trace
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionVersion:
+    """
+    Everything that makes one cell fit for one function version and no other.
+
+    arn: unqualified.  code_sha256: lower-case hex digest of the zip.
+    revision: changes with every update of code or configuration, so a cell of
+    an older revision is never used for a newer one.
+    memory_mb: MiB; ephemeral_mb: MiB; timeout: seconds.
+    log_group, log_stream_prefix: names in CloudWatch Logs.
+    """
+
+    account: str
+    region: str
+    name: str
+    arn: str
+    version: str
+    revision: str
+    runtime: str
+    handler: str
+    role_arn: str
+    role_id: str
+    code_sha256: str
+    memory_mb: int
+    timeout: int
+    ephemeral_mb: int
+    environment: Mapping[str, str]
+    log_group: str
+    log_format: str = "Text"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """
+    One event for one function version.
+
+    invoked_arn: as the caller named it, with its qualifier.
+    deadline: monotonic seconds by which the caller must have an answer,
+    waiting for a cell included.
+    """
+
+    id: str
+    function: FunctionVersion
+    invoked_arn: str
+    payload: bytes
+    trace: Trace
+    deadline: float
+    client_context: str | None = None
+    want_log_tail: bool = False
+
+
+class Ending(StrEnum):
+    """How an invocation ended; the word in the REPORT line and the metrics."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    EXITED = "exited"
+    INIT_ERROR = "init_error"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationResult:
+    """
+    What came of an invocation.
+
+    payload: the function's JSON, or the error document.  error: AWS's word for
+    X-Amz-Function-Error (`Unhandled`), or None.  log_tail: at most 4,096 bytes,
+    if asked for.  duration_ms, init_ms (None on a warm cell): milliseconds.
+    max_memory_mb: MiB.
+    """
+
+    payload: bytes
+    ending: Ending
+    error: str | None = None
+    log_tail: bytes = b""
+    duration_ms: float = 0.0
+    billed_ms: int = 0
+    init_ms: float | None = None
+    max_memory_mb: int = 0
+    log_stream: str = ""
+    notes: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,164 @@
+"""What a service can do, declared so that no room has to know the service."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import final
+
+from casemate.core.arn import Arn
+
+Parameters = Mapping[str, object]
+"""An operation's input as botocore names it: str, int, float, bool, bytes,
+datetime, lists and mappings of these."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Where a call is made: what fills in the half of an ARN the caller left out."""
+
+    account: str
+    region: str
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """One right that a call needs: an IAM action on a resource, with condition keys."""
+
+    action: str
+    resource: str
+    context: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+
+
+Method = Callable[..., Awaitable[Mapping[str, object]]]
+"""An operation's code: takes the `Admitted` call, gives the output members.
+
+The call carries its operation, so naming `Admitted` here would make a cycle;
+only `dispatch` calls one, and it holds an `Admitted`."""
+
+ResourceOf = Callable[[Parameters, Scope], Arn | str]
+NeedsOf = Callable[[Parameters, Scope], tuple[Need, ...]]
+ContextOf = Callable[[Parameters, Scope], Mapping[str, str | tuple[str, ...]]]
+
+
+def anything(_parameters: Parameters, _scope: Scope) -> str:
+    """Name the resource of an operation that has none of its own: `*`."""
+    return "*"
+
+
+def nothing_more(_parameters: Parameters, _scope: Scope) -> tuple[Need, ...]:
+    """Say that an operation needs no right but its own."""
+    return ()
+
+
+def no_context(_parameters: Parameters, _scope: Scope) -> Mapping[str, str]:
+    """Say that an operation fills no condition keys of its own."""
+    return {}
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """
+    One operation of one service.
+
+    service: its name in botocore's data (`lambda`, `iam`, `logs`, `casemate`).
+    action: what IAM calls it (`lambda:InvokeFunction`); empty only for
+    operations that AWS itself leaves open to every caller
+    (`sts:GetCallerIdentity`), which say so with `open_to_all`.
+    resource, needs, context: pure functions of the parameters.
+    accepts: the members that are enforced, as dotted paths (`Code.ZipFile`;
+    naming a structure accepts all that is in it).  A member that is given and
+    not listed is refused by name.
+    only: members whose sole acceptable values are listed, because nothing else
+    is enforced yet (`{"PackageType": ("Zip",)}`).
+    mutates: its audit record is durable before the answer.
+    body_limit: bytes of HTTP body.  errors: AWS codes it may answer with.
+    """
+
+    service: str
+    name: str
+    action: str
+    resource: ResourceOf
+    accepts: tuple[str, ...]
+    needs: NeedsOf = nothing_more
+    context: ContextOf = no_context
+    only: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    mutates: bool
+    paginated: bool = False
+    open_to_all: bool = False
+    body_limit: int = 1_048_576
+    errors: tuple[str, ...] = ()
+    method: Method
+
+
+_MARK = "__casemate_operation__"
+
+
+def operation(
+    name: str,
+    *,
+    action: str,
+    resource: ResourceOf,
+    accepts: tuple[str, ...],
+    mutates: bool,
+    needs: NeedsOf = nothing_more,
+    context: ContextOf = no_context,
+    only: Mapping[str, tuple[object, ...]] | None = None,
+    paginated: bool = False,
+    open_to_all: bool = False,
+    body_limit: int = 1_048_576,
+    errors: tuple[str, ...] = (),
+) -> Callable[[Method], Method]:
+    """Declare a method as the code of an operation.  See `Operation` for the words."""
+
+    def mark(method: Method) -> Method:
+        declared = Operation(
+            service="",
+            name=name,
+            action=action,
+            resource=resource,
+            accepts=accepts,
+            needs=needs,
+            context=context,
+            only=only or {},
+            mutates=mutates,
+            paginated=paginated,
+            open_to_all=open_to_all,
+            body_limit=body_limit,
+            errors=errors,
+            method=method,
+        )
+        setattr(method, _MARK, declared)
+        return method
+
+    return mark
+
+
+class UndeclaredError(RuntimeError):
+    """An operation does not say what it needs; the platform does not start."""
+
+
+def operations_of(service: str, *nouns: object) -> tuple[Operation, ...]:
+    """
+    Collect the operations declared on a service's objects, bound to them.
+
+    Raises UndeclaredError for one without an action that is not `open_to_all`,
+    and for two of the same name.
+    """
+    found: dict[str, Operation] = {}
+    for noun in nouns:
+        for attribute in dir(type(noun)):
+            declared = getattr(getattr(type(noun), attribute), _MARK, None)
+            if not isinstance(declared, Operation):
+                continue
+            if not declared.action and not declared.open_to_all:
+                raise UndeclaredError(f"`{service}.{declared.name}` has no IAM action")
+            if declared.name in found:
+                raise UndeclaredError(f"`{service}.{declared.name}` is there twice")
+            found[declared.name] = replace(
+                declared, service=service, method=getattr(noun, attribute)
+            )
+    return tuple(found.values())
