@@ -1,1 +1,1 @@
-"""TODO cli."""
+"""The operator's words.  They only wrap operations of the API."""

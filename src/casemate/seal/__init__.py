@@ -1,1 +1,1 @@
-"""TODO seal."""
+"""Seals: envelope encryption, the audit chain, its checkpoints, opaque tokens."""

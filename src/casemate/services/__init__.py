@@ -1,1 +1,1 @@
-"""TODO services."""
+"""AWS's services, each in its room: `service.py`, `model.py`, `store.py`."""

@@ -1,0 +1,1 @@
+"""The node: composes the rooms and the services, and knows all of them."""

@@ -1,0 +1,90 @@
+"""
+The boot socket: the node's line to the warden that started it.
+
+One message is one JSON object; the first carries the settings and the
+descriptors that the node may use.  The end of the line is an order to stop:
+a node without its warden serves nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, final
+
+import msgspec
+
+from casemate.app.settings import Settings
+
+BOOT_FD: Final = 3
+_MESSAGE: Final = 200 * 1024
+_DESCRIPTORS: Final = 16
+
+
+class BootError(RuntimeError):
+    """The warden's first message is not what the node understands."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boot:
+    """What the node was started with."""
+
+    line: socket.socket
+    settings: Settings
+    sockets: Mapping[str, socket.socket]
+
+
+def receive(line: socket.socket) -> Boot:
+    """Take the first message.  Raises BootError."""
+    data, fds, _, _ = socket.recv_fds(line, _MESSAGE, _DESCRIPTORS)
+    sockets = [socket.socket(fileno=fd) for fd in fds]
+    try:
+        message = json.loads(data)
+        names = message["fds"]
+        if message["verb"] != "boot" or len(names) != len(sockets):
+            raise BootError("the first message is not a boot message")
+        settings = msgspec.convert(message["settings"], Settings)
+    except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
+        raise BootError(f"the boot message is not understood: {error}") from error
+    return Boot(
+        line=line,
+        settings=settings,
+        sockets=dict(zip(names, sockets, strict=True)),
+    )
+
+
+@final
+class Orders:
+    """What the warden says after the boot."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._line.setblocking(False)
+        self._heard: asyncio.Queue[Mapping[str, object]] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(line, self._read)
+
+    def say(self, message: Mapping[str, object]) -> None:
+        """Tell the warden something short."""
+        self._line.send(json.dumps(message).encode())
+
+    async def next(self) -> Mapping[str, object]:
+        """Wait for the next order; the end of the line reads as `stop`."""
+        return await self._heard.get()
+
+    def _read(self) -> None:
+        try:
+            data = self._line.recv(_MESSAGE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._line)
+            self._heard.put_nowait({"verb": "stop"})
+            return
+        self._heard.put_nowait(json.loads(data))

@@ -1,0 +1,121 @@
+"""
+Where the platform is, and a session there.
+
+A session comes from the environment, as for every AWS client, or from the
+operator's socket of a data folder, which answers only to root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+RUN: Final = Path("/run/casemate")
+_REPLY: Final = 65_536
+_PAUSE: Final = 0.05
+_TIMEOUT: Final = 35.0
+
+ENDPOINT: Final = "AWS_ENDPOINT_URL"
+
+
+class NobodyThereError(Exception):
+    """No platform answers for a data folder; the text says what to do."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Everything that an AWS client needs, as its environment variables."""
+
+    variables: Mapping[str, str]
+
+    def exports(self) -> str:
+        """Write the lines that a POSIX shell evaluates."""
+        return "\n".join(
+            f"export {name}={_quoted(value)}" for name, value in self.variables.items()
+        )
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "'\\''") + "'"
+
+
+def run_folder(data: Path) -> Path:
+    """Give the folder of an instance's sockets."""
+    digest = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()
+    return RUN / digest[:12]
+
+
+def ask(data: Path, account: str | None, wait: float) -> Session:
+    """
+    Ask a running platform for a session of its administrator role.
+
+    wait: seconds to wait for it to come up.  Raises NobodyThereError.
+    """
+    end = time.monotonic() + wait
+    while True:
+        try:
+            return _session(_exchange(run_folder(data) / "operator.sock", account))
+        except PermissionError as error:
+            raise NobodyThereError(
+                f"the operator's socket of `{data}` is root's: run this as root"
+            ) from error
+        except OSError as error:
+            if time.monotonic() >= end:
+                raise NobodyThereError(
+                    f"nothing is running on `{data}`: start it with "
+                    f"`casemate up --data {data}`"
+                ) from error
+        time.sleep(_PAUSE)
+
+
+def _exchange(path: Path, account: str | None) -> dict[str, object]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(_TIMEOUT)
+        line.connect(str(path))
+        question = json.dumps({"verb": "session", "account": account})
+        line.sendall(question.encode() + b"\n")
+        reply = b""
+        while not reply.endswith(b"\n") and len(reply) < _REPLY:
+            more = line.recv(_REPLY)
+            if not more:
+                raise ConnectionResetError("no answer")
+            reply += more
+    answer: dict[str, object] = json.loads(reply)
+    return answer
+
+
+def _session(answer: dict[str, object]) -> Session:
+    if "error" in answer:
+        raise NobodyThereError(str(answer["error"]))
+    told = answer["ok"]
+    if not isinstance(told, dict):
+        raise NobodyThereError("the platform's answer is not understood")
+    return Session(variables={str(name): str(value) for name, value in told.items()})
+
+
+def adopt(data: Path | None, account: str | None, wait: float = 0.0) -> str:
+    """
+    Put a session into this process's environment, and give the endpoint.
+
+    One that is already there is kept, unless a folder or account is named.
+    """
+    endpoint = os.environ.get(ENDPOINT)
+    if endpoint and data is None and account is None:
+        return endpoint
+    session = ask(data or Path("/var/lib/casemate"), account, wait)
+    os.environ.update(session.variables)
+    os.environ.pop("AWS_PROFILE", None)
+    return session.variables[ENDPOINT]
+
+
+def environment() -> dict[str, str]:
+    """Give this process's environment, for a program that it becomes."""
+    return dict(os.environ)

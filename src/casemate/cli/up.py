@@ -1,0 +1,42 @@
+"""
+Becoming the warden.
+
+The interpreter is the system's own, isolated (`-I`) and without site packages
+(`-S`): no `.pth` file, no environment variable and no third-party module has a
+say in what runs as root.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final, NoReturn
+
+BOOT: Final = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from casemate_warden.__main__ import main; main()"
+)
+
+
+def warden_command(mode: str, arguments: list[str]) -> list[str]:
+    """Give the command line that starts the warden in a mode."""
+    site = Path(__file__).resolve().parents[2]
+    interpreter = str(Path(sys.executable).resolve())
+    head = [interpreter, "-I", "-S", "-c", BOOT, str(site)]
+    own = ["--python", sys.executable]
+    return [*head, *([] if mode == "up" else [mode]), *own, *arguments]
+
+
+def replace_with_warden(mode: str, arguments: list[str]) -> NoReturn:
+    """Replace this process with the warden; without root, say so and exit 1."""
+    if os.geteuid() != 0:
+        print(
+            f"casemate: `{mode}` needs root, because it makes namespaces and control "
+            f"groups; run `sudo {sys.argv[0]} {mode}`",
+            file=sys.stderr,
+        )
+        raise SystemExit(1)
+    command = warden_command(mode, arguments)
+    clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+    os.execve(command[0], command, clean)  # noqa: S606 — no shell; every word is ours

@@ -1,0 +1,271 @@
+"""The words of the command line, one function each."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from casemate import __version__
+from casemate.cli import session
+from casemate.cli.up import replace_with_warden, warden_command
+
+app = typer.Typer(
+    name="casemate",
+    help="Run AWS Lambda functions on your own machine, every control enforced.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+account_app = typer.Typer(help="Accounts: the tenants of this platform.")
+audit_app = typer.Typer(help="The sealed record of every call.")
+app.add_typer(account_app, name="account")
+app.add_typer(audit_app, name="audit")
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="CASEMATE_DATA",
+        help="The platform's data folder.  [default: /var/lib/casemate]",
+        show_default=False,
+    ),
+]
+Account = Annotated[
+    str | None, typer.Option(help="Act in this account (twelve digits).")
+]
+
+
+def run(arguments: list[str]) -> None:
+    """Run the words; every failure is one line on stderr and exit 1."""
+    try:
+        app(args=arguments, prog_name="casemate")
+    except session.NobodyThereError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # The reader of our output left; writing more to it helps nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except Exception as error:  # noqa: BLE001 — the task ends here, in one line
+        _fail(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _fail(line: str) -> NoReturn:
+    typer.echo(f"casemate: {line}", err=True)
+    raise SystemExit(1)
+
+
+def _functions(incomplete: str) -> list[str]:
+    """Complete a function's name, where a platform answers."""
+    from casemate.cli import api
+
+    try:
+        session.adopt(None, None)
+        return [n for n in api.function_names() if n.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 — a completion that fails completes nothing
+        return []
+
+
+Name = Annotated[
+    str, typer.Argument(help="The function's name or ARN.", autocompletion=_functions)
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version.")
+    ] = False,
+) -> None:
+    """Run AWS Lambda functions on your own machine, every control enforced."""
+    if version:
+        typer.echo(f"casemate {__version__}")
+        raise typer.Exit
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def up(context: typer.Context) -> None:
+    """Start the platform in the foreground (root)."""
+    if {"--help", "-h"} & set(context.args):
+        command = warden_command("up", ["--help"])
+        raise SystemExit(subprocess.run(command, check=False).returncode)  # noqa: S603 — our own program
+    replace_with_warden("up", context.args)
+
+
+@app.command()
+def doctor(
+    *,
+    data: Data = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+) -> None:
+    """Grade this host: what it can run, and what would make it safer."""
+    arguments = ["--json"] if as_json else []
+    if data:
+        arguments += ["--data", str(data)]
+    replace_with_warden("doctor", arguments)
+
+
+@app.command()
+def env(
+    data: Data = None,
+    wait: Annotated[
+        float, typer.Option(help="Seconds to wait for the platform to come up.")
+    ] = 0.0,
+    account: Account = None,
+) -> None:
+    """Print `export` lines that boto3 and the aws CLI need."""
+    folder = data or Path("/var/lib/casemate")
+    typer.echo(session.ask(folder, account, wait).exports())
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    },
+    add_help_option=False,
+)
+def aws(context: typer.Context) -> None:
+    """Run the aws CLI against this platform."""
+    endpoint = session.adopt(None, None)
+    beside = Path(sys.executable).parent / "aws"
+    program = str(beside) if beside.exists() else "aws"
+    command = [program, "--endpoint-url", endpoint, *context.args]
+    try:
+        os.execvpe(program, command, session.environment())  # noqa: S606 — the user's own words
+    except FileNotFoundError:
+        _fail("the aws CLI is not installed: `pip install awscli`")
+
+
+@app.command()
+def status(data: Data = None) -> None:
+    """Say what is running."""
+    from casemate.cli import api
+
+    session.adopt(data, None)
+    _show(api.call("casemate", "get_status"))
+
+
+@app.command()
+def invoke(
+    name: Name,
+    payload: Annotated[
+        str,
+        typer.Option(
+            "-d",
+            "--data-json",
+            "--payload",
+            help="The event, as JSON; `-` reads it from stdin.",
+        ),
+    ] = "{}",
+    data: Data = None,
+    account: Account = None,
+) -> None:
+    """Invoke a function and print what it returns."""
+    from casemate.cli import api
+
+    session.adopt(data, account)
+    event = sys.stdin.read() if payload == "-" else payload
+    try:
+        json.loads(event)
+    except ValueError as error:
+        _fail(f"the event is not JSON: {error}")
+    answer, failed = api.invoke(name, event)
+    typer.echo(answer)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def logs(
+    name: Name,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on as lines arrive.")
+    ] = False,
+    since: Annotated[int, typer.Option(help="Minutes to look back.")] = 60,
+    data: Data = None,
+    account: Account = None,
+) -> None:
+    """Print a function's log lines."""
+    from casemate.cli import api
+
+    session.adopt(data, account)
+    for line in api.log_lines(name, minutes=since, follow=follow):
+        typer.echo(line)
+
+
+@app.command()
+def why(
+    request_id: Annotated[str, typer.Argument(help="x-amzn-RequestId of the call.")],
+    data: Data = None,
+    account: Account = None,
+) -> None:
+    """Tell the whole story of one request, and what would have allowed it."""
+    from casemate.cli import api, story
+
+    session.adopt(data, account)
+    told = api.call("casemate", "explain_request", RequestId=request_id)
+    typer.echo(story.tell(told))
+
+
+@account_app.command("create")
+def account_create(
+    name: Annotated[str, typer.Argument(help="A name for people.")] = "",
+    data: Data = None,
+) -> None:
+    """Make an account and print its twelve digits."""
+    from casemate.cli import api
+
+    session.adopt(data, None)
+    made = api.call("casemate", "create_account", **({"Name": name} if name else {}))
+    typer.echo(api.account_line(made))
+
+
+@account_app.command("list")
+def account_list(data: Data = None) -> None:
+    """List the accounts."""
+    from casemate.cli import api
+
+    session.adopt(data, None)
+    for line in api.account_lines():
+        typer.echo(line)
+
+
+@audit_app.command("verify")
+def audit_verify(
+    data: Data = None,
+    *,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Read the folder; the platform is down.")
+    ] = False,
+) -> None:
+    """Verify the chain of the audit log; exit 1 if it does not hold."""
+    if offline:
+        from casemate.cli import offline as reader
+
+        verdict = reader.verify(data or Path("/var/lib/casemate"))
+    else:
+        from casemate.cli import api
+
+        session.adopt(data, None)
+        verdict = api.call("casemate", "verify_audit")
+    _show(verdict)
+    if not verdict.get("Sound"):
+        raise typer.Exit(1)
+
+
+def _show(answer: dict[str, object]) -> None:
+    typer.echo(json.dumps(answer, indent=2, default=str))

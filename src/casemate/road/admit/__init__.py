@@ -1,0 +1,1 @@
+"""Is there room?  Rates and concurrency; the place is given back."""

@@ -1,0 +1,109 @@
+"""
+The admit room: from a sound call to one that holds a place.
+
+1. Calls that change something are counted against their account's rate.
+2. Every call holds one of its account's places while it runs.
+
+No account can take another's places or rate; the cells' own limits (memory of
+the host, a function's share) are the pool's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from casemate.core.call import Admitted, Sound
+from casemate.core.clock import Clock
+from casemate.core.errors import Throttled
+from casemate.road.admit.bucket import Bucket
+
+_FORGET_AT: Final = 10_000
+"""Buckets kept before those that are full again are forgotten."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    The limits of one account.
+
+    places: calls at once (Lambda's account limit is 1,000).  changes: calls a
+    second that change something; burst: how many of those at once.
+    """
+
+    places: int = 1000
+    changes: float = 100.0
+    burst: int = 500
+
+
+@dataclass(slots=True, kw_only=True)
+class Admit:
+    """Find room for a call."""
+
+    limits: Limits
+    clock: Clock
+    _inside: dict[str, int] = field(default_factory=dict)
+    _buckets: dict[str, Bucket] = field(default_factory=dict)
+
+    def __call__(self, sound: Sound) -> AbstractAsyncContextManager[Admitted]:
+        """Hold a place for the length of the context, or raise Throttled."""
+        return self._hold(sound)
+
+    @asynccontextmanager
+    async def _hold(self, sound: Sound) -> AsyncIterator[Admitted]:
+        account = sound.allowed.known.principal.account
+        if sound.allowed.known.arrival.operation.mutates:
+            self._count(account)  # (1)
+        taken = self._inside.get(account, 0)
+        if taken >= self.limits.places:  # (2)
+            raise Throttled(
+                f"account `{account}` has {taken} calls running, which is its limit; "
+                "wait for some to end, or ask the operator for more",
+                members={"Reason": "ConcurrentInvocationLimitExceeded"},
+                retry_after=1,
+            )
+        self._inside[account] = taken + 1
+        try:
+            yield Admitted(sound=sound)
+        finally:
+            self._leave(account)
+
+    def inside(self) -> int:
+        """Count the calls that hold a place."""
+        return sum(self._inside.values())
+
+    def _leave(self, account: str) -> None:
+        left = self._inside[account] - 1
+        if left:
+            self._inside[account] = left
+        else:
+            del self._inside[account]
+
+    def _count(self, account: str) -> None:
+        now = self.clock.monotonic()
+        bucket = self._buckets.get(account)
+        if bucket is None:
+            self._forget(now)
+            bucket = self._buckets[account] = Bucket(
+                rate=self.limits.changes,
+                burst=self.limits.burst,
+                tokens=self.limits.burst,
+                at=now,
+            )
+        if wait := bucket.take(now):
+            raise Throttled(
+                f"account `{account}` changes things faster than its rate of "
+                f"{self.limits.changes:g} a second; slow down and try again",
+                members={"Reason": "CallerRateLimitExceeded"},
+                retry_after=math.ceil(wait),
+            )
+
+    def _forget(self, now: float) -> None:
+        if len(self._buckets) < _FORGET_AT:
+            return
+        for account in [a for a, b in self._buckets.items() if b.is_full(now)]:
+            del self._buckets[account]

@@ -1,0 +1,1 @@
+"""Who is it?  Proof of the sender, and nothing about what they may do."""

@@ -1,0 +1,1 @@
+"""May they?  Every policy that speaks of the call, held together."""

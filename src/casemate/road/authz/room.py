@@ -1,0 +1,240 @@
+"""
+The authz room: from a known call to an allowed one.
+
+1. The operation names its action and its resource; what it needs besides
+   (`iam:PassRole`, say) is asked in the same way, one need after the other.
+2. The condition keys are filled: first those that every call has, from the
+   connection and the proven identity, then those that the operation draws from
+   its parameters, last the tags of the resource.  A later source never
+   overwrites an earlier one.
+3. Identity, boundary, session and resource policies decide together
+   (`policy.iam`).
+4. A principal that no longer exists has no policies and no rights.
+
+A denial tells who, what, on which resource, why, and the smallest change that
+would allow it.  It reads the same whether or not the resource exists.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from casemate.core.arn import Arn, NotAnArnError
+from casemate.core.call import Allowed, Inside, Known, Request
+from casemate.core.errors import Denied
+from casemate.core.operation import Need
+from casemate.core.principal import Kind, Principal
+from casemate.policy import iam
+
+Context = dict[str, str | tuple[str, ...]]
+
+
+class Identity(Protocol):
+    """The policies of a principal.  exists: False once it was deleted."""
+
+    @property
+    def policies(self) -> Sequence[iam.Policy]: ...
+    @property
+    def boundary(self) -> iam.Policy | None: ...
+    @property
+    def exists(self) -> bool: ...
+
+
+class Facts(Protocol):
+    """
+    What is known of a resource.
+
+    required: its policy must allow, even within its account (a role's trust).
+    """
+
+    @property
+    def policies(self) -> Sequence[iam.Policy]: ...
+    @property
+    def required(self) -> bool: ...
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+
+
+class Identities(Protocol):
+    """Finds the policies of principals."""
+
+    def identity(self, principal: Principal, /) -> Identity: ...
+
+
+class Resources(Protocol):
+    """Finds the facts of a resource; None when there are none, or no resource."""
+
+    def facts(self, arn: Arn, /) -> Facts | None: ...
+
+
+NO_POLICIES: Final[tuple[iam.Policy, ...]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authz:
+    """Decide whether the caller may."""
+
+    identities: Identities
+    resources: Resources
+
+    async def __call__(self, known: Known) -> Allowed:
+        """Give the allowed call, or raise Denied."""
+        operation = known.arrival.operation
+        parameters = known.arrival.parameters
+        scope = known.scope
+        # (1)
+        resource = str(operation.resource(parameters, scope))
+        if operation.open_to_all:
+            return Allowed(known=known, resource=resource, because=("open to all",))
+        own = Need(
+            action=operation.action,
+            resource=resource,
+            context=operation.context(parameters, scope),
+        )
+        because: list[str] = []
+        for need in (own, *operation.needs(parameters, scope)):
+            because.extend(self._hold(known, need))
+        return Allowed(known=known, resource=resource, because=tuple(because))
+
+    def _hold(self, known: Known, need: Need) -> tuple[str, ...]:
+        principal = known.principal
+        arn = _arn(need.resource)
+        facts = self.resources.facts(arn) if arn else None
+        # (2)
+        context = common_context(known)
+        for key, value in need.context.items():
+            context.setdefault(key, value)
+        for key, value in (facts.tags if facts else {}).items():
+            context.setdefault(f"aws:ResourceTag/{key}", value)
+        # (4)
+        identity = self.identities.identity(principal)
+        policies = identity.policies if identity.exists else NO_POLICIES
+        # (3)
+        decision = iam.decide(
+            iam.Ask(
+                principal=view(principal),
+                action=need.action,
+                resource=need.resource,
+                context=context,
+            ),
+            identity=policies,
+            boundary=identity.boundary,
+            session=session_policies(principal),
+            resource_policies=facts.policies if facts else NO_POLICIES,
+            resource_account=(arn.account if arn else "") or principal.account,
+            policy_required=facts.required if facts else False,
+        )
+        if decision.allowed and identity.exists:
+            return tuple(str(statement) for statement in decision.deciding)
+        raise _denial(principal, need, decision, exists=identity.exists)
+
+
+def _denial(
+    principal: Principal, need: Need, decision: iam.Decision, *, exists: bool
+) -> Denied:
+    who = principal.arn or principal.id
+    why = decision.reason if exists else "the principal does not exist any more"
+    return Denied(
+        f"User: {who} is not authorized to perform: {need.action} on resource: "
+        f"{need.resource} because {why}",
+        evidence={
+            "action": need.action,
+            "resource": need.resource,
+            "deciding": [str(statement) for statement in decision.deciding],
+            "trace": [str(line) for line in decision.trace],
+            "remedy": decision.remedy,
+        },
+    )
+
+
+def _arn(resource: str) -> Arn | None:
+    try:
+        return Arn.parse(resource)
+    except NotAnArnError:
+        return None
+
+
+def common_context(known: Known) -> Context:
+    """
+    Fill the condition keys that every call has.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+    """
+    arrival, principal = known.arrival, known.principal
+    context: Context = {
+        "aws:PrincipalAccount": principal.account,
+        "aws:PrincipalType": principal.kind.value,
+        "aws:userid": principal.id,
+        "aws:RequestedRegion": arrival.region,
+        "aws:SecureTransport": "true",
+        "aws:EpochTime": str(int(arrival.at)),
+        "aws:CurrentTime": _iso(arrival.at),
+    }
+    # Of a session, aws:PrincipalArn is the role's ARN.
+    if arn := principal.role_arn or principal.arn:
+        context["aws:PrincipalArn"] = arn
+    if principal.kind is Kind.USER:
+        context["aws:username"] = principal.name
+    if principal.issued_at is not None:
+        context["aws:TokenIssueTime"] = _iso(principal.issued_at)
+    for key, value in principal.tags.items():
+        context[f"aws:PrincipalTag/{key}"] = value
+    claim = arrival.claim
+    if isinstance(claim, Inside):
+        context |= _inside(claim)
+    else:
+        context |= _outside(claim)
+    return context
+
+
+def _inside(claim: Inside) -> Context:
+    context: Context = {
+        "aws:PrincipalIsAWSService": "true",
+        "aws:PrincipalServiceName": claim.service,
+        "aws:SourceAccount": claim.account,
+    }
+    if claim.source_arn:
+        context["aws:SourceArn"] = claim.source_arn
+    return context
+
+
+def _outside(claim: Request) -> Context:
+    context: Context = {"aws:PrincipalIsAWSService": "false"}
+    # A call from a cell has no address of a network; the key stays absent.
+    if claim.cell is None and claim.peer:
+        context["aws:SourceIp"] = claim.peer
+    if agent := claim.header("user-agent"):
+        context["aws:UserAgent"] = agent[:1024]
+    if referer := claim.header("referer"):
+        context["aws:Referer"] = referer[:1024]
+    return context
+
+
+def _iso(at: float) -> str:
+    moment = datetime.datetime.fromtimestamp(int(at), tz=datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def view(principal: Principal) -> iam.PrincipalView:
+    """Show the policy language what it needs to know of a principal."""
+    return iam.PrincipalView(
+        arn=principal.arn,
+        account=principal.account,
+        kind=principal.kind.value,
+        role_arn=principal.role_arn,
+        id=principal.id,
+        service=principal.id if principal.kind is Kind.SERVICE else "",
+    )
+
+
+def session_policies(principal: Principal) -> tuple[iam.Policy, ...] | None:
+    """Compile a session's own policies; None for a session that has none."""
+    if not principal.session_policies:
+        return None
+    return tuple(
+        iam.compile_policy(document, name=f"session-{n}", kind=iam.Kind.SESSION)
+        for n, document in enumerate(principal.session_policies, start=1)
+    )

@@ -1,0 +1,1 @@
+"""Which operation is this, in bounds and well formed?"""

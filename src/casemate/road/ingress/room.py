@@ -1,0 +1,192 @@
+"""
+The ingress room: from bytes to an arrival, and from an outcome to bytes.
+
+1. The service is named by the scope of the signature; what carries no
+   signature is nobody's and is refused before anything else is read.
+2. The codec of that service tells the operation; one that the model has and
+   the platform has not is refused as such, never answered with a fake.
+3. The codec reads the parameters.
+4. The road decides and runs.
+5. The codec writes the outcome, or the refusal in its protocol's own form.
+
+Nothing that is read here is believed; `authn` comes after.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from casemate.core import trace
+from casemate.core.call import Arrival, Door, Outcome, Request
+from casemate.core.clock import Clock
+from casemate.core.errors import (
+    Refusal,
+    TooLarge,
+    Unauthenticated,
+    Unimplemented,
+)
+from casemate.core.identifier import Randomness, request_id
+from casemate.core.operation import Operation
+from casemate.road.ingress import dialect
+from casemate.road.ingress.catalog import Catalog, Service
+from casemate.road.ingress.front import Response
+from casemate.wire import Reply
+
+_SCOPE: Final = re.compile(
+    r"Credential=[^/,\s]{1,128}/([0-9]{8})/([a-z0-9-]{1,32})/([a-z0-9-]{1,64})/aws4_request"
+)
+_QUERY_SCOPE: Final = re.compile(
+    r"(?:^|&)X-Amz-Credential=[^&/%]{1,128}(?:/|%2[Ff])([0-9]{8})(?:/|%2[Ff])"
+    r"([a-z0-9-]{1,32})(?:/|%2[Ff])([a-z0-9-]{1,64})(?:/|%2[Ff])aws4_request"
+)
+DEFAULT_BODY: Final = 1_048_576
+"""Bytes of a body before the operation is known (a query's Action is in it)."""
+
+Travel = Callable[[Arrival], Awaitable[Outcome]]
+Stranger = Callable[[Request, Refusal], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    region: str
+    service: Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingress:
+    """The door for signed requests, from outside and from cells."""
+
+    catalog: Catalog
+    travel: Travel
+    clock: Clock
+    randomness: Randomness
+    stranger: Stranger
+    """Told of every request that is refused before it is a call."""
+
+    def body_limit(
+        self, method: str, path: str, headers: Callable[[str], str | None]
+    ) -> int:
+        """Say how many bytes of body a head may bring, before they are read."""
+        try:
+            named = self._service(headers("authorization") or "", path)
+            route = named.service.codec.route_head(method, path, headers)
+        except Refusal:
+            return DEFAULT_BODY
+        operation = named.service.operations.get(route) if route else None
+        return operation.body_limit if operation else DEFAULT_BODY
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request."""
+        now = self.clock.now()
+        identifier = request_id(now, self.randomness)
+        try:
+            named = self._service(request.header("authorization") or "", request.query)
+        except Refusal as refusal:
+            self.stranger(request, refusal)
+            return _unsigned(refusal, identifier)
+        codec = named.service.codec
+        operation: Operation | None = None
+        try:
+            route = codec.route(request)  # (2)
+            operation = self._operation(named.service, route.operation)
+            if len(request.body) > operation.body_limit:
+                raise TooLarge(
+                    f"the body has {len(request.body)} bytes; {operation.name} takes "
+                    f"{operation.body_limit}"
+                )
+            parameters = codec.decode(route, request)  # (3)
+        except Refusal as refusal:
+            self.stranger(request, refusal)
+            return _refused(named.service, operation, refusal, identifier)
+        arrival = Arrival(
+            id=identifier,
+            at=now,
+            started=self.clock.monotonic(),
+            trace=trace.begin(
+                request.header("x-amzn-trace-id"),
+                request.header("traceparent"),
+                self.randomness,
+            ),
+            door=Door.CELL if request.cell else Door.HTTPS,
+            peer=request.peer,
+            cell=request.cell,
+            operation=operation,
+            claim=request,
+            parameters=parameters,
+            region=named.region,
+        )
+        try:
+            outcome = await self.travel(arrival)  # (4)
+        except Refusal as refusal:
+            return _refused(named.service, operation, refusal, identifier)
+        reply = codec.encode(operation.name, outcome.result, identifier)  # (5)
+        return _response(reply, identifier, outcome)
+
+    def _service(self, authorization: str, query: str) -> _Named:
+        # (1)
+        found = _SCOPE.search(authorization) or _QUERY_SCOPE.search(query)
+        if not found:
+            raise Unauthenticated(
+                "the request is not signed; sign it with Signature Version 4",
+                code="MissingAuthenticationToken",
+            )
+        service = self.catalog.services.get(found[3])
+        if service is None:
+            raise Unimplemented(
+                f"there is no service `{found[3]}` on this platform",
+                code="UnknownOperationException",
+                status=404,
+            )
+        return _Named(region=found[2], service=service)
+
+    @staticmethod
+    def _operation(service: Service, name: str) -> Operation:
+        operation = service.operations.get(name)
+        if operation is None:
+            raise Unimplemented(
+                f"`{name}` is an operation of AWS that this platform does not have",
+            )
+        return operation
+
+
+def _unsigned(refusal: Refusal, identifier: str) -> Response:
+    body = b'{"message":"%s"}' % refusal.reason.replace('"', "'").encode()
+    return Response(
+        status=refusal.http_status,
+        headers=(
+            ("content-type", "application/json"),
+            ("x-amzn-requestid", identifier),
+            ("x-amzn-errortype", refusal.code),
+        ),
+        body=body,
+    )
+
+
+def _refused(
+    service: Service, operation: Operation | None, refusal: Refusal, identifier: str
+) -> Response:
+    codec = service.codec
+    reply = codec.encode_error(
+        operation.name if operation else None,
+        dialect.code(codec.service, codec.error_protocol, refusal.code),
+        refusal.reason,
+        refusal.http_status,
+        identifier,
+        refusal.members,
+    )
+    headers = _headers(reply, identifier)
+    if refusal.retry_after is not None:
+        headers = (*headers, ("retry-after", str(refusal.retry_after)))
+    return Response(status=reply.status, headers=headers, body=reply.body)
+
+
+def _response(reply: Reply, identifier: str, outcome: Outcome) -> Response:
+    body = outcome.stream if outcome.stream is not None else reply.body
+    return Response(status=reply.status, headers=_headers(reply, identifier), body=body)
+
+
+def _headers(reply: Reply, identifier: str) -> tuple[tuple[str, str], ...]:
+    return (*reply.headers, ("x-amzn-requestid", identifier))

@@ -1,0 +1,1 @@
+"""What happened: the sealed audit, spans, metrics.  Opens first, closes always."""

@@ -1,0 +1,225 @@
+"""
+The ledger: the chain of audit records, written in groups.
+
+One task links and writes.  It takes whatever waits, links it to the last
+record that is durable, and appends it all at once; a group that cannot be
+written leaves the chain as it was and fails those who wait for it.  Linking
+before the write is known to be durable was dropped: one failed group would
+have left a hole in the chain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+import orjson
+
+from casemate.core.clock import Clock
+from casemate.core.errors import Unavailable
+from casemate.seal import chain
+from casemate.substrate.ports import SHARED, Log, NewEntry, SubstrateError
+
+STREAM: Final = "audit"
+CHECKPOINTS: Final = "audit-checkpoints"
+_BACKLOG: Final = 100_000
+_GROUP: Final = 2_000
+_RETRY: Final = 0.25
+"""Seconds between attempts while the log cannot be written."""
+
+
+class LedgerFullError(Unavailable):
+    """The audit log cannot be written, so nothing that needs it is done."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The end of the durable chain: count of entries, and the last link."""
+
+    count: int
+    link: bytes
+
+
+Sign = Callable[[int, bytes, float], Awaitable[tuple[bytes, bytes]]]
+"""Gives the statement about (count, link, epoch seconds), and its signature."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    at: int
+    data: bytes
+    durable: asyncio.Future[int] | None
+
+
+@final
+class Ledger:
+    """The one writer of the audit chain."""
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        instance: str,
+        sign: Sign,
+        clock: Clock,
+        every: int = 1_000,
+        seconds: float = 60.0,
+    ) -> None:
+        """
+        Make a ledger over a log.
+
+        instance: what the chain starts from, so that it fits no other platform.
+        every, seconds: a checkpoint is signed after so many records, or so
+        long after the last one if there were any.
+        """
+        self._log = log
+        self._sign = sign
+        self._clock = clock
+        self._every = every
+        self._seconds = seconds
+        self._start = chain.start(instance)
+        self._head = self._last_head()
+        self._signed = self._head.count
+        self._signed_at = clock.monotonic()
+        self._waiting: list[_Waiting] = []
+        self._wake = asyncio.Event()
+        self._failed: SubstrateError | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    @property
+    def head(self) -> Head:
+        """The end of the chain as it is on disk."""
+        return self._head
+
+    @property
+    def backlog(self) -> int:
+        """Count the records that are not durable yet."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._write(), name="ledger")
+
+    async def close(self) -> None:
+        """Write what waits, sign a last checkpoint, and stop."""
+        self._stopping = True
+        self._wake.set()
+        if self._task:
+            await self._task
+        await self._checkpoint()
+
+    def check(self) -> None:
+        """Raise LedgerFullError if a record could not be written now."""
+        if self._failed is not None or len(self._waiting) >= _BACKLOG:
+            raise LedgerFullError(
+                "the audit log cannot be written, so this call is refused; "
+                "the operator must make room on the disk",
+                evidence={"cause": str(self._failed or "backlog")},
+            )
+
+    async def append(self, at: int, data: bytes) -> int:
+        """Append a record durably and give its position.  at: epoch milliseconds."""
+        durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._enqueue(_Waiting(at, data, durable))
+        return await durable
+
+    def append_soon(self, at: int, data: bytes) -> None:
+        """Append a record with the next group, without waiting."""
+        self._enqueue(_Waiting(at, data, None))
+
+    def _enqueue(self, waiting: _Waiting) -> None:
+        self._waiting.append(waiting)
+        self._wake.set()
+
+    async def _write(self) -> None:
+        while True:
+            if not self._waiting:
+                if self._stopping:
+                    return
+                self._wake.clear()
+                await self._pause()
+                continue
+            group = self._waiting[:_GROUP]
+            if await self._write_group(group):
+                del self._waiting[: len(group)]
+            elif self._stopping:
+                return
+            else:
+                await asyncio.sleep(_RETRY)
+            await self._checkpoint_if_due()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            await self._checkpoint_if_due()
+
+    async def _write_group(self, group: Sequence[_Waiting]) -> bool:
+        """
+        Write a group; tell whether it left the backlog.
+
+        On failure those who wait are refused, and the records are kept: the
+        calls were made, so their records are owed and tried again.
+        """
+        head, entries = self._head, []
+        for waiting in group:
+            position = head.count + 1
+            link = chain.link(
+                head.link, position=position, at=waiting.at, data=waiting.data
+            )
+            head = Head(count=position, link=link)
+            data = chain.packed(link, waiting.data)
+            entries.append(NewEntry(at=waiting.at, kind="audit", data=data))
+        try:
+            await self._log.append(SHARED, STREAM, entries)
+        except SubstrateError as error:
+            self._failed = error
+            for n, waiting in enumerate(group):
+                if waiting.durable and not waiting.durable.done():
+                    waiting.durable.set_exception(
+                        LedgerFullError(
+                            "the audit record of this call could not be written",
+                            evidence={"cause": str(error)},
+                        )
+                    )
+                self._waiting[n] = _Waiting(waiting.at, waiting.data, None)
+            return False
+        self._failed = None
+        first = self._head.count + 1
+        self._head = head
+        for position, waiting in enumerate(group, start=first):
+            if waiting.durable and not waiting.durable.done():
+                waiting.durable.set_result(position)
+        return True
+
+    async def _checkpoint_if_due(self) -> None:
+        fresh = self._head.count - self._signed
+        late = self._clock.monotonic() - self._signed_at >= self._seconds
+        if fresh >= self._every or (fresh and late):
+            await self._checkpoint()
+
+    async def _checkpoint(self) -> None:
+        head = self._head
+        if head.count == self._signed:
+            return
+        now = self._clock.now()
+        statement, signature = await self._sign(head.count, head.link, now)
+        data = orjson.dumps(
+            {"statement": statement.decode(), "signature": signature.hex()}
+        )
+        entry = NewEntry(at=int(now * 1000), kind="checkpoint", data=data)
+        await self._log.append(SHARED, CHECKPOINTS, [entry])
+        self._signed, self._signed_at = head.count, self._clock.monotonic()
+
+    def _last_head(self) -> Head:
+        last = self._log.read_back(SHARED, STREAM, limit=1)
+        if not last:
+            return Head(count=0, link=self._start)
+        entry = chain.unpacked(last[0].position, last[0].at, last[0].data)
+        return Head(count=entry.position, link=entry.hash)

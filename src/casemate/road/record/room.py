@@ -1,0 +1,139 @@
+"""
+The record room: an entry for every call, opened first and closed on every ending.
+
+1. Opening refuses a call that changes something when the audit log cannot be
+   written.
+2. Each room that the call leaves closes a span.
+3. Closing writes one audit record.  That of a mutation is durable before its
+   answer; that of a data call is durable with the next group.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+from typing import Final, Protocol, final
+
+import orjson
+
+from casemate.core.call import Allowed, Arrival, Known, Outcome
+from casemate.core.clock import Clock
+from casemate.core.errors import Refusal
+from casemate.road.record import trail
+from casemate.road.record.metrics import Metrics
+from casemate.road.record.story import Recent
+
+_LONGEST: Final = 16_384
+"""Bytes of a record; a longer one loses its request parameters."""
+
+
+class Crashed(Protocol):
+    """A failure of the platform itself."""
+
+    @property
+    def cause(self) -> BaseException: ...
+
+
+class Book(Protocol):
+    """Where audit records are kept."""
+
+    def check(self) -> None: ...
+    async def append(self, at: int, data: bytes, /) -> int: ...
+    def append_soon(self, at: int, data: bytes, /) -> None: ...
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Open the entries of calls."""
+
+    book: Book
+    metrics: Metrics
+    recent: Recent
+    clock: Clock
+
+    def __call__(self, arrival: Arrival) -> Entry:
+        """Open an entry, or raise a Refusal."""
+        if arrival.operation.mutates:
+            self.book.check()  # (1)
+        return Entry(room=self, arrival=arrival, last=arrival.started)
+
+
+@final
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """The open record of one call."""
+
+    room: Record
+    arrival: Arrival
+    last: float
+    who: Known | None = None
+    why: Allowed | None = None
+    spans: dict[str, int] = field(default_factory=dict)
+
+    def known(self, known: Known) -> None:
+        """Note who it is."""
+        self.who = known
+
+    def allowed(self, allowed: Allowed) -> None:
+        """Note why they may."""
+        self.why = allowed
+
+    def passed(self, room: str) -> None:
+        """Close the span of a room."""
+        now = self.room.clock.monotonic()  # (2)
+        seconds = now - self.last
+        self.last = now
+        self.spans[room] = int(seconds * 1_000_000)
+        self.room.metrics.room(room, seconds)
+
+    async def close(self, ending: Outcome | Refusal | Crashed | object) -> None:
+        """Write the record; raise a Refusal when a mutation's cannot be."""
+        clock, operation = self.room.clock, self.arrival.operation
+        error, extra, word = _ending(ending)
+        took = clock.monotonic() - self.arrival.started
+        self.room.metrics.call(operation.service, operation.name, word, took)
+        at = clock.now()
+        data = self._data(at, error, extra)
+        self.room.recent.add(self.arrival.id, self.who, data)
+        if operation.mutates:
+            await self.room.book.append(int(at * 1000), data)  # (3)
+        else:
+            self.room.book.append_soon(int(at * 1000), data)
+
+    def _data(
+        self,
+        at: float,
+        error: tuple[str, str] | None,
+        extra: dict[str, object],
+    ) -> bytes:
+        record = trail.event(
+            arrival=self.arrival,
+            known=self.who,
+            allowed=self.why,
+            at=at,
+            error=error,
+            extra={"rooms": self.spans, **extra},
+        )
+        data = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+        if len(data) > _LONGEST:
+            record["requestParameters"] = {"omitted": "too long for the record"}
+            data = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+        return data
+
+
+def _ending(
+    ending: object,
+) -> tuple[tuple[str, str] | None, dict[str, object], str]:
+    if isinstance(ending, Outcome):
+        return None, {"notes": trail.redact(ending.notes)}, "ok"
+    if isinstance(ending, Refusal):
+        evidence = trail.redact(ending.evidence)
+        word = type(ending).__name__
+        return (ending.code, ending.reason), {"evidence": evidence}, word
+    cause = getattr(ending, "cause", None)
+    if isinstance(cause, BaseException):
+        told = traceback.format_exception(cause)[-8:]
+        crash = trail.redact("".join(told))
+        return ("ServiceException", "the platform failed"), {"crash": crash}, "Crash"
+    return ("Abandoned", "nobody waits for the answer"), {}, "Abandoned"

@@ -1,0 +1,97 @@
+"""
+Finding the record of one request again.
+
+The last records are kept in memory by their request id.  An older one is found
+in the log: a request id carries its time, positions have no gaps and times in
+the log go forward, so a binary search gives the place and a bounded walk the
+record.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final, final
+
+import orjson
+
+from casemate.core.call import Known
+from casemate.core.identifier import moment
+from casemate.road.record.ledger import STREAM
+from casemate.seal import chain
+from casemate.substrate.ports import SHARED, Log
+
+_RECENT: Final = 20_000
+_PAGE: Final = 500
+_WALK: Final = 200_000
+_LONGEST_CALL: Final = 1_000.0
+"""Seconds: no call lasts longer than Lambda's 900 and its wait."""
+
+
+@final
+@dataclass(slots=True)
+class Recent:
+    """The last records, by request id."""
+
+    records: OrderedDict[str, tuple[str, bytes]] = field(default_factory=OrderedDict)
+
+    def add(self, request_id: str, known: Known | None, data: bytes) -> None:
+        """Remember a record with the account that it is about."""
+        account = known.principal.account if known else ""
+        self.records[request_id] = (account, data)
+        if len(self.records) > _RECENT:
+            self.records.popitem(last=False)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stories:
+    """Find records for those whose account they are about."""
+
+    log: Log
+    recent: Recent
+
+    def find(self, account: str, request_id: str) -> dict[str, object] | None:
+        """
+        Give the record of a request, or None.
+
+        A request of another account is not found, just as one that never was.
+        """
+        known = self.recent.records.get(request_id)
+        data = known[1] if known else self._in_log(request_id)
+        if data is None:
+            return None
+        record: dict[str, object] = orjson.loads(data)
+        return record if record.get("recipientAccountId") == account else None
+
+    def _in_log(self, request_id: str) -> bytes | None:
+        at = moment(request_id)
+        if at is None:
+            return None
+        position = self._before(int(at * 1000))
+        until = int((at + _LONGEST_CALL) * 1000)
+        needle = f'"requestID":"{request_id}"'.encode()
+        for _ in range(_WALK // _PAGE):
+            page = self.log.read(SHARED, STREAM, after=position, limit=_PAGE)
+            for entry in page:
+                if entry.at > until:
+                    return None
+                if needle in entry.data:
+                    return chain.unpacked(0, 0, entry.data).data
+            if not page:
+                return None
+            position = page[-1].position
+        return None
+
+    def _before(self, at: int) -> int:
+        """Find the last position whose entry is older than `at` (epoch ms)."""
+        last = self.log.read_back(SHARED, STREAM, limit=1)
+        low, high = 0, last[0].position if last else 0
+        while low < high:
+            middle = (low + high) // 2
+            page = self.log.read(SHARED, STREAM, after=middle, limit=1)
+            if page and page[0].at < at:
+                low = middle + 1
+            else:
+                high = middle
+        return low

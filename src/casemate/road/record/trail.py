@@ -1,0 +1,160 @@
+"""
+The shape of an audit record: CloudTrail's event, and one member of our own.
+
+Nothing here writes.  Bytes never enter a record, only their length and digest;
+values that may hold secrets are left out; every text is capped, so a tenant
+cannot make a record long.
+
+Source: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from casemate.core.call import Allowed, Arrival, Inside, Known, Request
+from casemate.core.principal import Kind, Principal
+
+EVENT_VERSION: Final = "1.11"
+_TEXT: Final = 1024
+_ITEMS: Final = 50
+_DEPTH: Final = 6
+_HIDDEN: Final = frozenset(
+    {
+        "Environment",
+        "Password",
+        "SecretAccessKey",
+        "SecretString",
+        "SecretBinary",
+        "SessionToken",
+        "Token",
+        "TokenCode",
+        "ClientContext",
+        "logEvents",
+    }
+)
+"""Members whose values stay out of the record."""
+
+
+def redact(value: object, depth: int = 0) -> object:
+    """Make a value fit for the record: bounded, without bytes and secrets."""
+    if isinstance(value, bytes):
+        return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
+    if isinstance(value, str):
+        return value if len(value) <= _TEXT else f"{value[:_TEXT]}…"
+    if isinstance(value, bool | int | float) or value is None:
+        return value
+    if isinstance(value, datetime.datetime):
+        return value.isoformat()
+    if depth >= _DEPTH:
+        return "…"
+    if isinstance(value, Mapping):
+        return {
+            str(key)[:_TEXT]: "…" if key in _HIDDEN else redact(inner, depth + 1)
+            for key, inner in list(value.items())[:_ITEMS]
+        }
+    if isinstance(value, Sequence):
+        return [redact(inner, depth + 1) for inner in value[:_ITEMS]]
+    return "…"
+
+
+def iso(at: float) -> str:
+    """Write epoch seconds as CloudTrail does, to the second."""
+    moment = datetime.datetime.fromtimestamp(int(at), tz=datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def identity(principal: Principal | None) -> dict[str, object]:
+    """Write the `userIdentity` of a principal; None is somebody unproven."""
+    if principal is None:
+        return {"type": "Unknown"}
+    if principal.kind is Kind.SERVICE:
+        return {"type": "AWSService", "invokedBy": principal.id}
+    who: dict[str, object] = {
+        "type": principal.kind.value,
+        "principalId": principal.id,
+        "arn": principal.arn,
+        "accountId": principal.account,
+        "accessKeyId": principal.access_key_id,
+    }
+    if principal.kind is Kind.USER:
+        who["userName"] = principal.name
+        return who
+    session: dict[str, object] = {
+        "sessionIssuer": {
+            "type": "Role",
+            "principalId": principal.id.partition(":")[0],
+            "arn": principal.role_arn,
+            "accountId": principal.account,
+            "userName": principal.name,
+        }
+    }
+    if principal.issued_at is not None:
+        session["attributes"] = {"creationDate": iso(principal.issued_at)}
+    who["sessionContext"] = session
+    return who
+
+
+def event(
+    *,
+    arrival: Arrival,
+    known: Known | None,
+    allowed: Allowed | None,
+    at: float,
+    error: tuple[str, str] | None,
+    extra: Mapping[str, object],
+) -> dict[str, object]:
+    """
+    Write the record of one call.
+
+    at: epoch seconds at which it ended.  error: AWS's code, and the reason.
+    extra: what is the house's own, under `additionalEventData`.
+    """
+    principal = known.principal if known else None
+    operation = arrival.operation
+    record: dict[str, object] = {
+        "eventVersion": EVENT_VERSION,
+        "userIdentity": identity(principal),
+        "eventTime": iso(arrival.at),
+        "eventSource": f"{operation.service}.amazonaws.com",
+        "eventName": operation.name,
+        "awsRegion": arrival.region,
+        "sourceIPAddress": _source(arrival),
+        "userAgent": _agent(arrival),
+        "requestParameters": redact(arrival.parameters),
+        "responseElements": None,
+        "requestID": arrival.id,
+        "eventID": arrival.id,
+        "readOnly": not operation.mutates,
+        "eventType": "AwsApiCall",
+        "managementEvent": operation.name != "Invoke",
+        "eventCategory": "Management" if operation.name != "Invoke" else "Data",
+        "recipientAccountId": principal.account if principal else "",
+        "additionalEventData": {
+            "ended": round(at, 6),
+            "door": arrival.door.value,
+            "cell": arrival.cell,
+            "trace": arrival.trace.w3c(),
+            "resource": allowed.resource if allowed else None,
+            "because": list(allowed.because) if allowed else [],
+            **extra,
+        },
+    }
+    if error:
+        record["errorCode"], record["errorMessage"] = error[0], error[1][:_TEXT]
+    return record
+
+
+def _source(arrival: Arrival) -> str:
+    if isinstance(arrival.claim, Inside):
+        return arrival.claim.service
+    return arrival.cell or arrival.peer
+
+
+def _agent(arrival: Arrival) -> str:
+    if isinstance(arrival.claim, Request):
+        return (arrival.claim.header("user-agent") or "")[:256]
+    return arrival.claim.service

@@ -1,0 +1,1 @@
+"""AWS Lambda: functions, their policies and tags, and their invocation."""

@@ -1,0 +1,43 @@
+"""
+The first process of a generic Python cell: wait, then become a function or a workshop.
+
+Run as `python3.11 -I -B /var/runtime/casemate_cell/waiting.py` with the control
+stream at descriptor 3.  A script is compiled anew at each start, so it holds no
+more than the way to the modules, which have byte code.
+"""
+
+import sys
+
+_ROOT = __file__.rpartition("/")[0].rpartition("/")[0]
+
+
+def main() -> int:
+    """Wait for the node's one word and do it; gives the exit status."""
+    sys.path.insert(0, _ROOT)
+    from casemate_cell import invoking  # noqa: PLC0415 — the path is known only now
+    from casemate_cell.channel import (  # noqa: PLC0415 — as above
+        Channel,
+        NodeGoneError,
+    )
+
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(  # type: ignore[union-attr] # typeshed: TextIO has none
+            encoding="utf-8", errors="backslashreplace", line_buffering=True
+        )
+    channel = Channel()
+    channel.send({"type": "waiting"})
+    try:
+        frame, _body = channel.receive()
+    except NodeGoneError:
+        return 0
+    if frame["type"] == "assign":
+        return invoking.serve(channel, frame)
+    if frame["type"] == "unpack":
+        from casemate_cell import unpacking  # noqa: PLC0415 — only a workshop needs it
+
+        return unpacking.serve(channel, frame)
+    return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

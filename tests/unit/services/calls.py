@@ -1,0 +1,155 @@
+"""
+Calls as the road would hand them to a service, for tests of services alone.
+
+Nothing here is a mock: the stages are the real dataclasses, and the resource
+is the one that the operation declares.  What the rooms would have checked, a
+test of a service takes as given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from casemate.core.call import (
+    Admitted,
+    Allowed,
+    Arrival,
+    Door,
+    Inside,
+    Known,
+    Sound,
+    Trace,
+)
+from casemate.core.operation import Operation
+from casemate.core.principal import Kind, Principal
+
+ACCOUNT = "111122223333"
+OTHER_ACCOUNT = "444455556666"
+REGION = "us-east-1"
+NOW = 1_700_000_000.0
+
+
+def session_of(
+    role: str = "builder",
+    *,
+    account: str = ACCOUNT,
+    session: str = "alice",
+    role_id: str = "AROAAAAAAAAAAAAAAAAAA",
+) -> Principal:
+    """Make the principal of a role's session."""
+    return Principal(
+        kind=Kind.SESSION,
+        account=account,
+        arn=f"arn:aws:sts::{account}:assumed-role/{role}/{session}",
+        id=f"{role_id}:{session}",
+        name=session,
+        access_key_id="ASIAAAAAAAAAAAAAAAAA",
+        role_arn=f"arn:aws:iam::{account}:role/{role}",
+        session_name=session,
+        issued_at=NOW,
+        expires_at=NOW + 3600,
+    )
+
+
+def user_of(
+    name: str = "alice",
+    *,
+    account: str = ACCOUNT,
+    user_id: str = "AIDAAAAAAAAAAAAAAAAAA",
+) -> Principal:
+    """Make the principal of a user."""
+    return Principal(
+        kind=Kind.USER,
+        account=account,
+        arn=f"arn:aws:iam::{account}:user/{name}",
+        id=user_id,
+        name=name,
+        access_key_id="AKIAAAAAAAAAAAAAAAAA",
+    )
+
+
+def admitted(
+    operation: Operation,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    principal: Principal | None = None,
+    region: str = REGION,
+    at: float = NOW,
+    resource: str | None = None,
+    request_id: str = "11111111-2222-4333-8444-555555555555",
+    door: Door = Door.HTTPS,
+) -> Admitted:
+    """
+    Make a call that has come through all the rooms before dispatch.
+
+    The resource is the operation's own, as `authz` would have found it, unless
+    one is given.
+    """
+    who = principal or session_of()
+    arrival = Arrival(
+        id=request_id,
+        at=at,
+        started=at,
+        trace=Trace(trace_id="0" * 31 + "1", span_id="0" * 15 + "1"),
+        door=door,
+        peer="192.0.2.1",
+        cell=None,
+        operation=operation,
+        claim=Inside(service=f"{operation.service}.test", account=who.account),
+        parameters=dict(parameters or {}),
+        region=region,
+    )
+    known = Known(arrival=arrival, principal=who)
+    named = (
+        resource
+        if resource is not None
+        else str(operation.resource(arrival.parameters, known.scope))
+    )
+    allowed = Allowed(known=known, resource=named, because=("test#all",))
+    return Admitted(sound=Sound(allowed=allowed))
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """
+    Somebody who calls operations by name: `await caller("GetRole", RoleName="x")`.
+
+    A member that the operation does not accept fails the test at once: on the
+    road, `validate` would have refused it.
+    """
+
+    operations: Mapping[str, Operation]
+    principal: Principal = field(default_factory=session_of)
+    region: str = REGION
+    at: float = NOW
+
+    @classmethod
+    def of(
+        cls, operations: Iterable[Operation], principal: Principal | None = None
+    ) -> Caller:
+        """Make a caller of a service's operations."""
+        return cls(
+            operations={o.name: o for o in operations},
+            principal=principal or session_of(),
+        )
+
+    def by(self, principal: Principal) -> Caller:
+        """Make the same calls as somebody else."""
+        return replace(self, principal=principal)
+
+    async def __call__(
+        self, name: str, /, **parameters: object
+    ) -> Mapping[str, object]:
+        operation = self.operations[name]
+        roots = {path.partition(".")[0] for path in operation.accepts}
+        stray = parameters.keys() - roots
+        assert set() == stray, f"{name} does not accept {stray}"
+        call = admitted(
+            operation,
+            parameters,
+            principal=self.principal,
+            region=self.region,
+            at=self.at,
+        )
+        return await operation.method(call)
