@@ -168,7 +168,7 @@ def deploy(shell: Shell, scratch: Path) -> str:
 
 def node_runtime(shell: Shell) -> str:
     """Name the Node.js runtime of this platform, or nothing."""
-    runtimes = shell.json("casemate", "status").get("Runtimes", [])
+    runtimes = [r["Name"] for r in shell.json("casemate", "status")["Runtimes"]]
     return next((r for r in runtimes if r.startswith("nodejs")), "")
 
 

@@ -11,8 +11,8 @@ import json
 import struct
 from _socket import CMSG_LEN, SCM_RIGHTS, SOL_SOCKET
 from _socket import socket as Socket  # noqa: N812 — it is a class
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # the name is what mypy knows; `typing` costs 0.4 MiB
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ class Channel:
     def __init__(self, descriptor: int = CONTROL_FD) -> None:
         """Take over a connected stream socket; children never inherit it."""
         self._socket = Socket(fileno=descriptor)
-        self._socket.setblocking(True)  # noqa: FBT003 — the C signature
+        self._socket.setblocking(True)
         self._descriptors: list[int] = []
 
     def send(self, header: Mapping[str, object], body: bytes = b"") -> None:

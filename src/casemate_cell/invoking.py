@@ -86,7 +86,7 @@ def _run(started: Started, frame: Mapping[str, object], event: bytes) -> bytes:
 
 
 def _set_trace(frame: Mapping[str, object]) -> None:
-    variables = os.environ  # noqa: TID251 — Lambda's own way to tell the trace
+    variables = os.environ
     trace = frame.get("trace")
     if isinstance(trace, str):
         variables[_TRACE] = trace

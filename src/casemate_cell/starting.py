@@ -48,7 +48,7 @@ class Started:
 
 def _enter(environment: Mapping[str, str], task_root: str) -> None:
     """Set exactly this environment, and the working directory and paths of Lambda."""
-    variables = os.environ  # noqa: TID251 — the process becomes the function's here
+    variables = os.environ
     variables.clear()
     variables.update(environment)
     time.tzset()

@@ -226,7 +226,7 @@ def _data_offset(read: Read, record: _Record, shown: str) -> int:
     later = bool(flags & _DESCRIPTOR_FLAG) and not any(told)
     if not later and told != (record.checksum, record.compressed, record.size):
         raise RefusedError(f"{shown} is told differently in directory and entry")
-    return record.local + _LOCAL.size + name_length + extra_length
+    return record.local + _LOCAL.size + len(name) + len(extra)
 
 
 def _check_extra(extra: bytes, name: bytes) -> tuple[int, int] | None:

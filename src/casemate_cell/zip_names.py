@@ -36,26 +36,33 @@ def parts_of(raw: bytes) -> tuple[str, ...]:
         name = raw.decode()
     except UnicodeDecodeError as error:
         raise RefusedError(f"the name {raw[:80]!r} is not UTF-8") from error
-    shown = f"`{name[:80]!a}`"
-    if len(raw) > PATH_LIMIT:
-        raise RefusedError(f"{shown} is longer than {PATH_LIMIT} bytes")
-    if "\\" in name:
-        raise RefusedError(f"{shown} has a backslash; use `/` between folders")
-    if any(ord(c) < _FIRST_PRINTABLE or ord(c) == _DELETE for c in name):
-        raise RefusedError(f"{shown} has a control character")
-    if name.startswith("/"):
-        raise RefusedError(f"{shown} is absolute; use names relative to the package")
-    parts = tuple((name.removesuffix("/")).split("/"))
-    if len(parts) > DEPTH_LIMIT:
-        raise RefusedError(f"{shown} is deeper than {DEPTH_LIMIT} folders")
-    for part in parts:
-        if part in ("", ".", ".."):
-            raise RefusedError(f"{shown} has the part `{part}`, which could leave")
-        if len(part.encode()) > PART_LIMIT:
-            raise RefusedError(f"{shown} has a part longer than {PART_LIMIT} bytes")
-    if len(parts[0]) > 1 and parts[0][1] == ":":
-        raise RefusedError(f"{shown} names a drive; use names relative to the package")
+    parts = tuple(name.removesuffix("/").split("/"))
+    wrong = _wrong(raw, name, parts)
+    if wrong:
+        raise RefusedError(f"`{name[:80]!a}` {wrong}")
     return parts
+
+
+def _wrong(raw: bytes, name: str, parts: tuple[str, ...]) -> str:
+    """Say what makes a name unfit, or nothing."""
+    rules = (
+        (len(raw) > PATH_LIMIT, f"is longer than {PATH_LIMIT} bytes"),
+        ("\\" in name, "has a backslash; use `/` between folders"),
+        (any(map(_is_control, name)), "has a control character"),
+        (name.startswith("/"), "is absolute; use names relative to the package"),
+        (name[1:2] == ":", "names a drive; use names relative to the package"),
+        (len(parts) > DEPTH_LIMIT, f"is deeper than {DEPTH_LIMIT} folders"),
+        (bool({"", ".", ".."} & set(parts)), "has a part that could leave the package"),
+        (
+            any(len(part.encode()) > PART_LIMIT for part in parts),
+            f"has a part longer than {PART_LIMIT} bytes",
+        ),
+    )
+    return next((reason for broken, reason in rules if broken), "")
+
+
+def _is_control(character: str) -> bool:
+    return ord(character) < _FIRST_PRINTABLE or ord(character) == _DELETE
 
 
 class Names:
@@ -73,33 +80,34 @@ class Names:
         """Note a name and the folders it implies.  Raises RefusedError."""
         folded = tuple(_folded(part) for part in parts)
         for depth in range(1, len(parts)):
-            self._note(folded[:depth], parts[:depth], folder=True, implied=True)
-        self._note(folded, parts, folder=folder, implied=False)
+            self._note(folded[:depth], parts[:depth], folder=True)
+        if folded in self._kinds and not folder:
+            known, _folder = self._kinds[folded]
+            raise RefusedError(
+                f"`{_shown(parts)}` and `{_shown(known)}` are the same file to some "
+                f"readers; keep one"
+            )
+        self._note(folded, parts, folder=folder)
 
     def _note(
-        self,
-        folded: tuple[str, ...],
-        parts: tuple[str, ...],
-        *,
-        folder: bool,
-        implied: bool,
+        self, folded: tuple[str, ...], parts: tuple[str, ...], *, folder: bool
     ) -> None:
-        known = self._kinds.setdefault(folded, (parts, folder))
-        if known == (parts, folder) and folder:
-            return
-        name, other = "/".join(parts)[:80], "/".join(known[0])[:80]
-        if known[0] != parts:
+        known, was_folder = self._kinds.setdefault(folded, (parts, folder))
+        if known != parts:
             raise RefusedError(
-                f"`{name!a}` and `{other!a}` differ only in case or Unicode form"
+                f"`{_shown(parts)}` and `{_shown(known)}` differ only in case or "
+                f"Unicode form"
             )
-        if known[1] != folder:
-            raise RefusedError(f"`{name!a}` is a file and a folder at once")
-        if not implied and known[0] is not parts:
-            raise RefusedError(f"`{name!a}` is there twice")
+        if was_folder != folder:
+            raise RefusedError(f"`{_shown(parts)}` is a file and a folder at once")
+
+
+def _shown(parts: tuple[str, ...]) -> str:
+    return ascii("/".join(parts)[:80])[1:-1]
 
 
 def _folded(part: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", part).casefold())
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", part).casefold())
 
 
 def inside(link: tuple[str, ...], target: str) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class SystemClock:
 
     def now(self) -> float:
         """Read the wall clock."""
-        return time.time()  # noqa: TID251 — this is the keyholder's clock
+        return time.time()
 
     def monotonic(self) -> float:
         """Read the clock that only goes forward."""

@@ -38,6 +38,7 @@ _RLIMITS: Final = {
     "RLIMIT_MEMLOCK": LOCKED_BYTES,
     "RLIMIT_MSGQUEUE": 0,
     "RLIMIT_NICE": 0,
+    "RLIMIT_NPROC": cgroups.PIDS,
     "RLIMIT_RTPRIO": 0,
     "RLIMIT_SIGPENDING": 1_024,
 }
@@ -90,7 +91,7 @@ def _process(argv: tuple[str, ...]) -> dict[str, Any]:
         "args": list(argv),
         "env": list(ENVIRONMENT),
         "cwd": "/",
-        "capabilities": {name: nothing for name in sets},
+        "capabilities": dict.fromkeys(sets, nothing),
         "noNewPrivileges": True,
         "oomScoreAdj": 1_000,  # the host's own processes outlive every cell
         "rlimits": [

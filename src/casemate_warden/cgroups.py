@@ -43,6 +43,10 @@ SHARED: Final = {
 }
 
 
+_WITH_SWAP: Final = "memory.memsw.limit_in_bytes"
+_ACTED_ON: Final = frozenset({"", "memory", "cpu", "cpuacct", "freezer"})
+
+
 def version() -> int:
     """2 on the unified hierarchy, 1 on everything else."""
     return 2 if (ROOT / "cgroup.controllers").exists() else 1
@@ -67,6 +71,7 @@ class Group:
         self._held = {
             name: os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             for name, path in folders.items()
+            if name in _ACTED_ON
         }
 
     @classmethod
@@ -108,11 +113,16 @@ class Group:
 
     def _limit_memory_v1(self, limit: int) -> None:
         """Memory with swap may never be below memory alone, so the order depends."""
-        files = ["memory.memsw.limit_in_bytes", "memory.limit_in_bytes"]
+        files = [_WITH_SWAP, "memory.limit_in_bytes"]
         if limit < int(self._read("memory", files[1])):
             files.reverse()
         for file in files:
-            self._write("memory", file, str(limit))
+            if file != _WITH_SWAP or self._counts_swap():
+                self._write("memory", file, str(limit))
+
+    def _counts_swap(self) -> bool:
+        """Some kernels are started without swap accounting; `doctor` warns of swap."""
+        return (self._folders["memory"] / _WITH_SWAP).exists()
 
     def thaw(self) -> None:
         """Lets frozen processes run, so that a signal can reach them."""
@@ -143,7 +153,9 @@ class Group:
         return os.open(file, flags | os.O_CLOEXEC, dir_fd=self._held[controller])
 
     def _read(self, controller: str, file: str) -> str:
-        with os.fdopen(self._open(controller, file, os.O_RDONLY), encoding="ascii") as f:
+        with os.fdopen(
+            self._open(controller, file, os.O_RDONLY), encoding="ascii"
+        ) as f:
             return f.read()
 
     def _write(self, controller: str, file: str, value: str) -> None:
@@ -158,9 +170,7 @@ class Group:
         return {words[0]: int(words[1]) for words in lines}
 
 
-def _folders(
-    lines: list[str], name: str, number: int
-) -> Iterator[tuple[str, Path]]:
+def _folders(lines: list[str], name: str, number: int) -> Iterator[tuple[str, Path]]:
     """The folder of each controller, out of the lines of /proc/PID/cgroup."""
     for line in lines:
         _, controllers, path = line.split(":", 2)

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -142,7 +143,7 @@ def recipes() -> tuple[Recipe, ...]:
     pythons = [
         Recipe(
             runtime=f"python{version}",
-            parts=lambda sources, version=version: _python(version, sources),
+            parts=partial(_python, version),
             argv=_waiting(version),
             managed=True,
         )

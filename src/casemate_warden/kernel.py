@@ -77,7 +77,7 @@ def setns(descriptor: int, kind: int) -> None:
 
 
 def prctl(option: int, value: int) -> None:
-    """One prctl(2) with a single number."""
+    """Sets one attribute of the calling process."""
     zero = ctypes.c_ulong(0)
     number = ctypes.c_ulong(value)
     done = _libc.prctl(ctypes.c_int(option), number, zero, zero, zero)

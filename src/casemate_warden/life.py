@@ -1,9 +1,9 @@
 """
 A cell's life as a pure state machine: each step once, in one direction.
 
-    opening -> waiting -> assigned | workshop -> closing -> closed
-                  |  \\_________________________^
-                  closing
+    opening -> waiting -> assigned -> closing -> closed
+                       -> workshop -> closing
+                       -> closing
 
 Code is mounted on the one edge that leaves `waiting`. Once a tenant's first byte is
 readable in a cell, no edge leads to another mount, so code is never placed beside

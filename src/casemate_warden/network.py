@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from casemate_warden import kernel
@@ -124,8 +125,7 @@ def _redirect() -> None:
     if done.returncode != 0:
         raise OSError(errno.EIO, f"nft: {done.stderr.decode(errors='replace')[:200]}")
     for name, seconds in _FORGET.items():
-        with open(f"/proc/sys/net/netfilter/{name}", "w", encoding="ascii") as file:
-            file.write(seconds)
+        Path("/proc/sys/net/netfilter", name).write_text(seconds, "ascii")
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -65,8 +65,8 @@ GROUPS: Final = (
             "mkdir mkdirat newfstatat open openat openat2 read pread64 preadv preadv2 "
             "readahead readlink readlinkat readv rename renameat renameat2 rmdir "
             "sendfile splice stat statfs statx symlink symlinkat sync_file_range "
-            "syncfs truncate umask unlink unlinkat utime utimensat utimes write pwrite64 "
-            "writev pwritev pwritev2"
+            "syncfs truncate umask unlink unlinkat utime utimensat utimes write "
+            "pwrite64 writev pwritev pwritev2"
         ),
     ),
     Group(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final, final
 
 _HEAD: Final = 8192
@@ -81,7 +82,7 @@ class Scrape:
 def _response(status: int, text: str) -> bytes:
     body = text.encode()
     head = (
-        f"HTTP/1.1 {status} {'OK' if status == 200 else 'No'}\r\n"
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         f"Content-Type: {_TEXT}\r\nContent-Length: {len(body)}\r\n"
         "Connection: close\r\n\r\n"
     )

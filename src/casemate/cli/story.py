@@ -25,12 +25,14 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     who = record["userIdentity"]
     yield f"request   {_clean(record['requestID'])}"
     yield f"when      {_clean(record['eventTime'])}"
-    yield f"who       {_clean(who.get('arn') or who.get('invokedBy') or 'unknown')}"
-    source = str(record["eventSource"]).removesuffix(".amazonaws.com")
-    yield f"what      {_clean(source)}:{_clean(record['eventName'])}"
+    name = who.get("arn") or who.get("invokedBy") or "unknown"
+    yield f"who       {_clean(name)}"
+    service = str(record["eventSource"]).removesuffix(".amazonaws.com")
+    yield f"what      {_clean(service)}:{_clean(record['eventName'])}"
     if house.get("resource"):
         yield f"on        {_clean(house['resource'])}"
-    yield f"from      {_clean(record['sourceIPAddress'])} by {_clean(house.get('door'))}"
+    source, door = record["sourceIPAddress"], house.get("door")
+    yield f"from      {_clean(source)} by {_clean(door)}"
     yield f"ended     {_clean(record.get('errorCode', 'ok'))}"
     if record.get("errorMessage"):
         yield f"because   {_clean(record['errorMessage'])}"

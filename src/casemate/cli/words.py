@@ -254,9 +254,9 @@ def audit_verify(
 ) -> None:
     """Verify the chain of the audit log; exit 1 if it does not hold."""
     if offline:
-        from casemate.cli import offline as reader
+        from casemate.cli.offline import verify
 
-        verdict = reader.verify(data or Path("/var/lib/casemate"))
+        verdict = verify(data or Path("/var/lib/casemate"))
     else:
         from casemate.cli import api
 

@@ -148,7 +148,7 @@ class Allowed:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sound:
-    """An allowed call whose parameters keep their schema.  Only `validate` makes one."""
+    """An allowed call that keeps its schema.  Only `validate` makes one."""
 
     allowed: Allowed
 
@@ -156,7 +156,7 @@ class Sound:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """A sound call that holds its place under the limits.  Only `admit` makes one."""
+    """A sound call that holds its place.  Only `admit` makes one."""
 
     sound: Sound
 

@@ -16,6 +16,7 @@ Randomness = Callable[[int], bytes]
 """Gives so many unpredictable bytes."""
 
 _RANDOM_BYTES: Final = 10
+_VERSION: Final = 7
 
 
 def request_id(now: float, randomness: Randomness) -> str:
@@ -35,6 +36,6 @@ def moment(identifier: str) -> float | None:
         value = uuid.UUID(identifier)
     except ValueError:
         return None
-    if value.version != 7 or str(value) != identifier:
+    if value.version != _VERSION or str(value) != identifier:
         return None
     return (value.int >> 80) / 1000

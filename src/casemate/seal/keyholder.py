@@ -330,7 +330,7 @@ class Keyholder:
             self._end("the keyholder is incoherent")
 
     def _heard(self, message: dict[str, object]) -> None:
-        number = message["id"] if "id" in message else None
+        number = message.get("id")
         if type(number) is not int or not 0 <= number < self._next:
             raise ValueError("an answer to nothing that was asked")
         answered = self._waiting.get(number)

@@ -91,7 +91,9 @@ def tree(pairs: Pairs) -> Tree:
         for name in way:
             below = node.setdefault(name, {})
             if isinstance(below, str):
-                raise UnreadableError(f"`{dotted[:64]}` is both a value and a structure")
+                raise UnreadableError(
+                    f"`{dotted[:64]}` is both a value and a structure"
+                )
             node = below
         if last in node:
             raise UnreadableError(f"`{dotted[:64]}` is there twice")

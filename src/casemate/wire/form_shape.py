@@ -129,7 +129,9 @@ def _in_order(node: Node) -> list[Node]:
     numbered: dict[int, Node] = {}
     for index, below in branches.items():
         if not (index.isascii() and index.isdigit() and len(index) <= _DIGITS):
-            raise UnreadableError(f"has `{index[:16]}` where a small number is expected")
+            raise UnreadableError(
+                f"has `{index[:16]}` where a small number is expected"
+            )
         numbered[int(index)] = below
     if set(numbered) != set(range(1, len(branches) + 1)):
         raise UnreadableError("is not numbered from 1 without gaps")

@@ -37,7 +37,9 @@ def _measure(document: object) -> int:
         for value in level:
             if type(value) is dict:
                 pairs += len(value)
-                below += [v for v in value.values() if type(v) is dict or type(v) is list]
+                below += [
+                    v for v in value.values() if type(v) is dict or type(v) is list
+                ]
             elif type(value) is list:
                 below += [v for v in value if type(v) is dict or type(v) is list]
         if not below:

@@ -13,11 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
-from botocore.exceptions import (  # type: ignore[import-untyped] # ships no types
-    DataNotFoundError,
-    UnknownServiceError as BotocoreUnknownServiceError,
-)
-from botocore.loaders import Loader  # type: ignore[import-untyped] # ships no types
+from botocore.exceptions import DataNotFoundError
+from botocore.loaders import Loader
 
 from casemate.wire.trouble import UnknownServiceError, UnsupportedProtocolError
 
@@ -218,6 +215,6 @@ def load_model(service: str, extra: Path | None) -> ServiceModel:
     loader = Loader(extra_search_paths=folders, include_default_search_paths=False)
     try:
         raw = loader.load_service_model(service, "service-2")
-    except (BotocoreUnknownServiceError, DataNotFoundError) as error:
+    except DataNotFoundError as error:
         raise UnknownServiceError(f"there is no model of `{service}`") from error
     return ServiceModel(service, raw)

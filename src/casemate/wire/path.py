@@ -34,7 +34,9 @@ def segments_of(path: str) -> list[str]:
     if path == "/":
         return []
     raw = path[1:].removesuffix("/").split("/")
-    decoded = raw if "%" not in path and path.isascii() else list(map(decode_percent, raw))
+    decoded = (
+        raw if "%" not in path and path.isascii() else list(map(decode_percent, raw))
+    )
     for segment in decoded:
         if not segment or _CONTROL.search(segment) or _climbs(segment):
             raise UnreadableError("the path is not in canonical form")

@@ -189,7 +189,9 @@ class XmlWriters:
         self._made[key] = made
         return made
 
-    def members(self, shape: Shape) -> Callable[[Mapping[str, object], list[str]], None]:
+    def members(
+        self, shape: Shape
+    ) -> Callable[[Mapping[str, object], list[str]], None]:
         """Make the writer of what is inside a structure, its own element apart."""
         table: dict[str, tuple[str, Write]] = {}
 

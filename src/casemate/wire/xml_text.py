@@ -77,6 +77,13 @@ def _no_instruction(*_: object) -> Never:
 
 def read_xml(body: bytes) -> Element:
     """Read one XML document in UTF-8.  Raises UnreadableError."""
+    # expat believes a byte order mark over the encoding that it is told.
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnreadableError("the body is not UTF-8") from error
+    if "\x00" in text:
+        raise UnreadableError("the body has a NUL")
     builder = _Builder()
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True

@@ -8,8 +8,11 @@ test of a service takes as given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import ParamSpec
 
 from casemate.core.call import (
     Admitted,
@@ -21,6 +24,7 @@ from casemate.core.call import (
     Sound,
     Trace,
 )
+from casemate.core.errors import Refusal
 from casemate.core.operation import Operation
 from casemate.core.principal import Kind, Principal
 
@@ -28,6 +32,31 @@ ACCOUNT = "111122223333"
 OTHER_ACCOUNT = "444455556666"
 REGION = "us-east-1"
 NOW = 1_700_000_000.0
+
+
+Args = ParamSpec("Args")
+
+
+def law(test: Callable[Args, Awaitable[None]]) -> Callable[Args, None]:
+    """Run an asynchronous test to its end."""
+
+    @functools.wraps(test)
+    def run(*args: Args.args, **kwargs: Args.kwargs) -> None:
+        async def whole() -> None:
+            await test(*args, **kwargs)
+
+        asyncio.run(whole())
+
+    return run
+
+
+async def refused(call: Awaitable[object]) -> Refusal:
+    """Wait for the refusal of a call that must not succeed."""
+    try:
+        await call
+    except Refusal as refusal:
+        return refusal
+    raise AssertionError("the call was not refused")
 
 
 def session_of(
@@ -142,7 +171,8 @@ class Caller:
         self, name: str, /, **parameters: object
     ) -> Mapping[str, object]:
         operation = self.operations[name]
-        roots = {path.partition(".")[0] for path in operation.accepts}
+        taken = (*operation.accepts, *operation.only)
+        roots = {path.partition(".")[0] for path in taken}
         stray = parameters.keys() - roots
         assert set() == stray, f"{name} does not accept {stray}"
         call = admitted(

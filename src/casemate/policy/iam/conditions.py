@@ -87,13 +87,17 @@ def _condition(
     except MalformedPolicyError as error:
         raise MalformedPolicyError(f"in `{label[:128]}`: {error.reason}") from error
     each = _each(compiled, negated, allow)
-    return Condition(label, _quantified(lower(key), each, qualifier, if_exists, negated, allow))
+    return Condition(
+        label, _quantified(lower(key), each, qualifier, if_exists, negated, allow)
+    )
 
 
 def _split(operator: str) -> tuple[str, str, bool]:
     qualifier, colon, name = operator.rpartition(":")
     base = name.removesuffix("IfExists")
-    if base not in OPERATORS or (colon and qualifier not in {"ForAllValues", "ForAnyValue"}):
+    if base not in OPERATORS or (
+        colon and qualifier not in {"ForAllValues", "ForAnyValue"}
+    ):
         raise MalformedPolicyError(
             f"there is no condition operator `{operator[:64]}`; operators are "
             f"`StringEquals`, `ArnLike`, `NumericLessThan` and so on, in this case"

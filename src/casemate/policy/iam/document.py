@@ -33,7 +33,7 @@ SIZE_LIMITS = {
     # users (2,048) are narrower, and the service that stores them says so.
     Kind.IDENTITY: 10_240,
     Kind.RESOURCE: 20_480,
-    Kind.TRUST: 4_096,
+    Kind.TRUST: 2_048,
     Kind.SESSION: 2_048,
     Kind.BOUNDARY: 6_144,
 }
@@ -66,8 +66,8 @@ def read_document(text: str, kind: Kind) -> dict[str, object]:
     size, limit = len(_SPACE.sub("", text)), SIZE_LIMITS[kind]
     if size > limit:
         raise MalformedPolicyError(
-            f"the document has {size:,} characters without white space and a "
-            f"{kind} policy may have {limit:,}: split it"
+            f"the document has {size:,} characters without white space, and the limit "
+            f"of this kind ({kind}) is {limit:,}: split it"
         )
     try:
         value = json.loads(

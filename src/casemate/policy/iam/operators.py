@@ -15,7 +15,7 @@ import operator
 from base64 import b64decode
 from binascii import Error as NotBase64Error
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from casemate.policy.iam.facts import Facts, lower
 from casemate.policy.iam.glob import Item, Matcher, literal, matcher
@@ -157,17 +157,17 @@ def _fields(parts: Template) -> list[Template]:
     return cut
 
 
-def _numbers(compare: Callable[[object, object], bool]) -> Compile:
+def _numbers(compare: Callable[[Any, Any], bool]) -> Compile:
     return _quantities(number, compare, "a number")
 
 
-def _dates(compare: Callable[[object, object], bool]) -> Compile:
+def _dates(compare: Callable[[Any, Any], bool]) -> Compile:
     return _quantities(date, compare, "a date (`2026-01-31T00:00:00Z` or epoch)")
 
 
 def _quantities(
     read: Callable[[str], object],
-    compare: Callable[[object, object], bool],
+    compare: Callable[[Any, Any], bool],
     what: str,
 ) -> Compile:
     def compile_values(values: tuple[str, ...], _variables: bool) -> Compiled:
@@ -202,9 +202,7 @@ def _bools(values: tuple[str, ...], variables: bool) -> Compiled:
 
 
 def _addresses(values: tuple[str, ...], _variables: bool) -> Compiled:
-    networks = [
-        _read(network, value, "an address or a CIDR block") for value in values
-    ]
+    networks = [_read(network, value, "an address or a CIDR block") for value in values]
     return Compiled(lambda value: address_in(value, networks), None)
 
 

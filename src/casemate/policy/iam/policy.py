@@ -95,7 +95,7 @@ def _id(raw: dict[str, object], kind: Kind) -> None:
     if "Id" not in raw:
         return
     if kind not in {Kind.RESOURCE, Kind.TRUST}:
-        raise MalformedPolicyError(f"a {kind} policy has no `Id`")
+        raise MalformedPolicyError(f"a policy of this kind ({kind}) has no `Id`")
     text_of(raw["Id"], "`Id`")
 
 
@@ -109,7 +109,9 @@ def _statements(raw: dict[str, object]) -> list[object]:
 
 def _distinct(raw: dict[str, object]) -> None:
     sids = [
-        each["Sid"] for each in _statements(raw) if isinstance(each, dict) and each.get("Sid")
+        each["Sid"]
+        for each in _statements(raw)
+        if isinstance(each, dict) and each.get("Sid")
     ]
     again = next((sid for at, sid in enumerate(sids) if sid in sids[:at]), None)
     if again is not None:

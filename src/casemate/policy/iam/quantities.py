@@ -10,7 +10,6 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-
 Network = IPv4Network | IPv6Network
 
 

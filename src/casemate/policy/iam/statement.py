@@ -26,10 +26,21 @@ from casemate.policy.iam.principals import (
 from casemate.policy.iam.variables import Template, fill, fixed, template
 
 _ELEMENTS: Final = frozenset(
-    "Sid Effect Principal NotPrincipal Action NotAction Resource NotResource "
-    "Condition".split()
+    {
+        "Sid",
+        "Effect",
+        "Principal",
+        "NotPrincipal",
+        "Action",
+        "NotAction",
+        "Resource",
+        "NotResource",
+        "Condition",
+    }
 )
-_ACTION = re.compile(r"(?:\*|\*:\*|[A-Za-z0-9][A-Za-z0-9-]{0,63}:[A-Za-z0-9*?_-]{1,128})\Z")
+_ACTION = re.compile(
+    r"(?:\*|\*:\*|[A-Za-z0-9][A-Za-z0-9-]{0,63}:[A-Za-z0-9*?_-]{1,128})\Z"
+)
 _SID = re.compile(r"[A-Za-z0-9]{0,128}\Z")
 _LOOSE_SID = re.compile(r"[A-Za-z0-9 _.:/-]{0,128}\Z")
 _ARN_COLONS: Final = 5
@@ -71,7 +82,7 @@ class Statement:
         """Tell whether resource and conditions fit; action and principal aside."""
         if not self.resource(facts):
             return False
-        for condition in self.conditions:
+        for condition in self.conditions:  # noqa: SIM110 — the hot path: a generator costs more
             if not condition.holds(facts):
                 return False
         return True
@@ -126,8 +137,8 @@ def _elements(raw: dict[str, object], kind: Kind) -> None:
         wanted.append("Principal")
     elif "Principal" in raw or "NotPrincipal" in raw:
         raise MalformedPolicyError(
-            f"a {kind} policy has no `Principal`: the principal is whom it is "
-            f"attached to"
+            f"a policy of this kind ({kind}) has no `Principal`: the principal is whom "
+            f"it is attached to"
         )
     if kind is not Kind.TRUST:
         wanted.append("Resource")

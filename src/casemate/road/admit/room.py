@@ -16,10 +16,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, final
 
+from casemate.core.bucket import Bucket
 from casemate.core.call import Admitted, Sound
 from casemate.core.clock import Clock
 from casemate.core.errors import Throttled
-from casemate.road.admit.bucket import Bucket
 
 _FORGET_AT: Final = 10_000
 """Buckets kept before those that are full again are forgotten."""

@@ -1,30 +1,308 @@
 """
 The authn room: from an arrival's claim to a principal.
 
-1. An inside caller is a service of the platform; no network byte can make one.
-2. A signed request names an access key.  The keyholder derives the day's
-   signing key of it; the key is cached for its day.
-3. The signature is held against the request (`sigv4`).
-4. A session's claims come sealed from the keyholder.  They hold until they
-   expire, while the role that they name exists with the same unique id, and,
-   if they are bound to a cell, in that cell only.
-5. A long-lived access key must be recorded, active, and its user must exist.
+1. An inside caller is a service of the platform; no network byte makes one.
+2. A peer that has failed too often waits.
+3. A long-lived access key must be on record, active, and its user must exist:
+   before anything is derived, so that guessed ids cost the keyholder nothing.
+4. The keyholder derives the day's signing key, and proves a session's token;
+   both are cached for their day.
+5. The signature is held against the request (`sigv4`).
+6. A session holds until it expires, by the latest time that was ever seen
+   here: a clock set back revives nothing.
+7. It holds while its role exists with the same unique id.
+8. If it is bound to a cell, it holds on that cell's descriptor only.
 
 What is not done here: what the principal may do.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Final, Protocol, final
 
+from casemate.core.bucket import Bucket
 from casemate.core.call import Arrival, Inside, Known, Request
 from casemate.core.clock import Clock
-from casemate.core.errors import Refusal, Unauthenticated, Unavailable
+from casemate.core.errors import Refusal, Throttled, Unauthenticated, Unavailable
 from casemate.core.principal import Kind, Principal
-from casemate.core.session import SessionClaims
+from casemate.core.session import ClaimsError, SessionClaims
 from casemate.road.authn import sigv4
+from casemate.road.authn.sigv4 import Claims, Dialect, Expectations
 
-_CACHED_KEYS = 10_000
+_CACHED: Final = 10_000
+_PEERS: Final = 10_000
+FAILURES: Final = 200
+"""Failed proofs that a peer may make at once; after that, `RATE` a second."""
+RATE: Final = 5.0
+_GLOBAL: Final = frozenset({"iam", "sts"})
+"""Services that take us-east-1's scope in every region."""
+
+
+class AccessKey(Protocol):
+    """Whose a long-lived access key is."""
+
+    @property
+    def account(self) -> str: ...
+    @property
+    def user_name(self) -> str: ...
+    @property
+    def user_arn(self) -> str: ...
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def active(self) -> bool: ...
+
+
+class Exists(Protocol):
+    """Tells whether a principal is still there."""
+
+    @property
+    def exists(self) -> bool: ...
+
+
+class Directory(Protocol):
+    """Knows access keys and principals."""
+
+    def access_key(self, access_key_id: str, /) -> AccessKey | None: ...
+    def identity(self, principal: Principal, /) -> Exists: ...
+
+
+class SigningKey(Protocol):
+    """A day's key, and a session's claims."""
+
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def claims(self) -> Mapping[str, object] | None: ...
+    @property
+    def expires_at(self) -> float | None: ...
+
+
+class RefusedKeyError(Exception):
+    """The keyholder has no key for this.  code: AWS's, or `Throttled`."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Keys(Protocol):
+    """Derives signing keys; raises RefusedKeyError."""
+
+    async def signing_key(
+        self,
+        access_key_id: str,
+        token: str | None,
+        date: str,
+        region: str,
+        service: str,
+    ) -> SigningKey: ...
+
+
+_Scope = tuple[str, str | None, str, str, str]
+
+
+@final
+class Authn:
+    """Prove who sends a call."""
+
+    def __init__(
+        self, *, keys: Keys, directory: Directory, clock: Clock, region: str
+    ) -> None:
+        self._keys = keys
+        self._directory = directory
+        self._clock = clock
+        self._region = region
+        self._cache: OrderedDict[_Scope, SigningKey] = OrderedDict()
+        self._expectations: dict[str, Expectations] = {}
+        self._failures: OrderedDict[str, Bucket] = OrderedDict()
+        self._latest = 0.0
+
+    async def __call__(self, arrival: Arrival) -> Known:
+        """Give the known call, or raise Unauthenticated."""
+        claim = arrival.claim
+        if isinstance(claim, Inside):  # (1)
+            return Known(arrival=arrival, principal=_service(claim))
+        peer = claim.cell or claim.peer
+        self._wait(peer)  # (2)
+        try:
+            principal = await self._prove(arrival, claim)
+        except Unauthenticated:
+            self._failed(peer)
+            raise
+        return Known(arrival=arrival, principal=principal)
+
+    async def _prove(self, arrival: Arrival, request: Request) -> Principal:
+        expectations = self._expected(arrival.operation.service)
+        claims = sigv4.parse(request, dialect=expectations.dialect)
+        user = None
+        if claims.token is None:
+            user = self._user(claims)  # (3)
+        key = await self._key(claims)  # (4)
+        now = self._clock.now()
+        self._latest = max(self._latest, now)
+        sigv4.verify(request, claims, key.key, now, expectations)  # (5)
+        if user is not None:
+            return _user_principal(claims.access_key_id, user)
+        return self._session(claims, key, request.cell)
+
+    def _user(self, claims: Claims) -> AccessKey:
+        user = self._directory.access_key(claims.access_key_id)
+        if user is None or not user.active:
+            raise _invalid_token(
+                "no such access key" if user is None else "the access key is inactive"
+            )
+        return user
+
+    async def _key(self, claims: Claims) -> SigningKey:
+        scope = (
+            claims.access_key_id,
+            claims.token,
+            claims.date,
+            claims.region,
+            claims.service,
+        )
+        if found := self._cache.get(scope):
+            self._cache.move_to_end(scope)
+            return found
+        try:
+            found = await self._keys.signing_key(*scope)
+        except RefusedKeyError as error:
+            raise _unkeyed(error) from error
+        self._cache[scope] = found
+        if len(self._cache) > _CACHED:
+            self._cache.popitem(last=False)
+        return found
+
+    def _session(self, signed: Claims, key: SigningKey, cell: str | None) -> Principal:
+        if key.claims is None or key.expires_at is None:
+            raise _invalid_token("the session has no claims")
+        if self._latest >= key.expires_at:  # (6)
+            raise Unauthenticated(
+                "the security token included in the request is expired; "
+                "get a new session",
+                code="ExpiredToken",
+            )
+        try:
+            claims = SessionClaims.from_json(key.claims)
+        except ClaimsError as error:
+            raise _invalid_token(str(error)) from error
+        principal = _session_principal(signed.access_key_id, claims, key.expires_at)
+        if not self._directory.identity(principal).exists:  # (7)
+            raise _invalid_token("the role of the session does not exist any more")
+        if claims.cell is not None and claims.cell != cell:  # (8)
+            raise _invalid_token(
+                "a cell's credentials were used out of place",
+                bound_to=claims.cell,
+                used_in=cell or "outside",
+                role=claims.role_arn,
+            )
+        return principal
+
+    def _expected(self, service: str) -> Expectations:
+        found = self._expectations.get(service)
+        if found is None:
+            regions = (
+                {self._region, "us-east-1"} if service in _GLOBAL else {self._region}
+            )
+            found = self._expectations[service] = Expectations(
+                service=service,
+                regions=frozenset(regions),
+                dialect=Dialect.QUERY if service in _GLOBAL else Dialect.JSON,
+            )
+        return found
+
+    def _wait(self, peer: str) -> None:
+        bucket = self._failures.get(peer)
+        if bucket is None:
+            return
+        now = self._clock.monotonic()
+        if bucket.is_empty(now):
+            raise Throttled(
+                "too many requests from this address failed to prove who they are; "
+                "wait, and check the credentials",
+                retry_after=math.ceil(1 / RATE),
+            )
+
+    def _failed(self, peer: str) -> None:
+        now = self._clock.monotonic()
+        bucket = self._failures.pop(peer, None) or Bucket(
+            rate=RATE, burst=FAILURES, tokens=FAILURES, at=now
+        )
+        bucket.take(now)
+        self._failures[peer] = bucket
+        if len(self._failures) > _PEERS:
+            self._failures.popitem(last=False)
+
+
+def _invalid_token(cause: str, **evidence: object) -> Unauthenticated:
+    # One answer for every cause: which one it was is the record's to know.
+    return Unauthenticated(
+        "the security token included in the request is invalid; check the access "
+        "key and, if there is one, the session token",
+        code="InvalidClientTokenId",
+        evidence={"cause": cause, **evidence},
+    )
+
+
+def _unkeyed(error: RefusedKeyError) -> Refusal:
+    if error.code == "Throttled":
+        return Throttled("the keyholder is asked too often; try again", retry_after=1)
+    if error.code == "ExpiredToken":
+        return Unauthenticated(
+            "the security token included in the request is expired; get a new session",
+            code="ExpiredToken",
+        )
+    if error.code == "SignatureDoesNotMatch":
+        return Unauthenticated(error.reason, code="SignatureDoesNotMatch")
+    if error.code == "InvalidClientTokenId":
+        return _invalid_token(error.reason)
+    return Unavailable(
+        "the keyholder does not answer, so nobody can be known; ask the operator",
+        evidence={"cause": f"{error.code}: {error.reason}"},
+    )
+
+
+def _service(claim: Inside) -> Principal:
+    return Principal(
+        kind=Kind.SERVICE,
+        account=claim.account,
+        arn="",
+        id=claim.service,
+        name=claim.service,
+    )
+
+
+def _user_principal(access_key_id: str, user: AccessKey) -> Principal:
+    return Principal(
+        kind=Kind.USER,
+        account=user.account,
+        arn=user.user_arn,
+        id=user.user_id,
+        name=user.user_name,
+        access_key_id=access_key_id,
+    )
+
+
+def _session_principal(
+    access_key_id: str, claims: SessionClaims, expires_at: float
+) -> Principal:
+    return Principal(
+        kind=Kind.SESSION,
+        account=claims.account,
+        arn=claims.arn,
+        id=claims.id,
+        name=claims.role_name,
+        access_key_id=access_key_id,
+        role_arn=claims.role_arn,
+        session_name=claims.session_name,
+        session_policies=claims.session_policies,
+        issued_at=claims.issued_at,
+        expires_at=expires_at,
+        cell=claims.cell,
+        tags=claims.tags,
+    )

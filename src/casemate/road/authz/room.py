@@ -26,7 +26,7 @@ from casemate.core.arn import Arn, NotAnArnError
 from casemate.core.call import Allowed, Inside, Known, Request
 from casemate.core.errors import Denied
 from casemate.core.operation import Need
-from casemate.core.principal import Kind, Principal
+from casemate.core.principal import Principal
 from casemate.policy import iam
 
 Context = dict[str, str | tuple[str, ...]]
@@ -41,6 +41,8 @@ class Identity(Protocol):
     def boundary(self) -> iam.Policy | None: ...
     @property
     def exists(self) -> bool: ...
+    @property
+    def tags(self) -> Mapping[str, str]: ...
 
 
 class Facts(Protocol):
@@ -65,9 +67,9 @@ class Identities(Protocol):
 
 
 class Resources(Protocol):
-    """Finds the facts of a resource; None when there are none, or no resource."""
+    """Finds what governs a resource for an action; None: no policy of its own."""
 
-    def facts(self, arn: Arn, /) -> Facts | None: ...
+    def facts(self, arn: Arn, action: str, /) -> Facts | None: ...
 
 
 NO_POLICIES: Final[tuple[iam.Policy, ...]] = ()
@@ -102,20 +104,22 @@ class Authz:
     def _hold(self, known: Known, need: Need) -> tuple[str, ...]:
         principal = known.principal
         arn = _arn(need.resource)
-        facts = self.resources.facts(arn) if arn else None
+        facts = self.resources.facts(arn, need.action) if arn else None
         # (2)
+        identity = self.identities.identity(principal)
         context = common_context(known)
+        tags = {**identity.tags, **principal.tags}
+        context |= {f"aws:PrincipalTag/{key}": tag for key, tag in tags.items()}
         for key, value in need.context.items():
             context.setdefault(key, value)
         for key, value in (facts.tags if facts else {}).items():
             context.setdefault(f"aws:ResourceTag/{key}", value)
         # (4)
-        identity = self.identities.identity(principal)
         policies = identity.policies if identity.exists else NO_POLICIES
         # (3)
         decision = iam.decide(
             iam.Ask(
-                principal=view(principal),
+                principal=iam.PrincipalView.of(principal),
                 action=need.action,
                 resource=need.resource,
                 context=context,
@@ -135,16 +139,20 @@ class Authz:
 def _denial(
     principal: Principal, need: Need, decision: iam.Decision, *, exists: bool
 ) -> Denied:
-    who = principal.arn or principal.id
-    why = decision.reason if exists else "the principal does not exist any more"
+    reason = f"{decision.reason}: {decision.remedy}"
+    if not exists:
+        who = principal.arn or principal.id
+        reason = (
+            f"User: {who} is not authorized to perform: {need.action} on resource: "
+            f"{need.resource} because the user or role does not exist any more"
+        )
     return Denied(
-        f"User: {who} is not authorized to perform: {need.action} on resource: "
-        f"{need.resource} because {why}",
+        reason,
         evidence={
             "action": need.action,
             "resource": need.resource,
             "deciding": [str(statement) for statement in decision.deciding],
-            "trace": [str(line) for line in decision.trace],
+            "trace": [str(finding) for finding in decision.trace],
             "remedy": decision.remedy,
         },
     )
@@ -165,23 +173,14 @@ def common_context(known: Known) -> Context:
     """
     arrival, principal = known.arrival, known.principal
     context: Context = {
-        "aws:PrincipalAccount": principal.account,
-        "aws:PrincipalType": principal.kind.value,
-        "aws:userid": principal.id,
+        **iam.principal_context(iam.PrincipalView.of(principal)),
         "aws:RequestedRegion": arrival.region,
         "aws:SecureTransport": "true",
         "aws:EpochTime": str(int(arrival.at)),
         "aws:CurrentTime": _iso(arrival.at),
     }
-    # Of a session, aws:PrincipalArn is the role's ARN.
-    if arn := principal.role_arn or principal.arn:
-        context["aws:PrincipalArn"] = arn
-    if principal.kind is Kind.USER:
-        context["aws:username"] = principal.name
     if principal.issued_at is not None:
         context["aws:TokenIssueTime"] = _iso(principal.issued_at)
-    for key, value in principal.tags.items():
-        context[f"aws:PrincipalTag/{key}"] = value
     claim = arrival.claim
     if isinstance(claim, Inside):
         context |= _inside(claim)
@@ -191,18 +190,14 @@ def common_context(known: Known) -> Context:
 
 
 def _inside(claim: Inside) -> Context:
-    context: Context = {
-        "aws:PrincipalIsAWSService": "true",
-        "aws:PrincipalServiceName": claim.service,
-        "aws:SourceAccount": claim.account,
-    }
+    context: Context = {"aws:SourceAccount": claim.account}
     if claim.source_arn:
         context["aws:SourceArn"] = claim.source_arn
     return context
 
 
 def _outside(claim: Request) -> Context:
-    context: Context = {"aws:PrincipalIsAWSService": "false"}
+    context: Context = {}
     # A call from a cell has no address of a network; the key stays absent.
     if claim.cell is None and claim.peer:
         context["aws:SourceIp"] = claim.peer
@@ -216,18 +211,6 @@ def _outside(claim: Request) -> Context:
 def _iso(at: float) -> str:
     moment = datetime.datetime.fromtimestamp(int(at), tz=datetime.UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def view(principal: Principal) -> iam.PrincipalView:
-    """Show the policy language what it needs to know of a principal."""
-    return iam.PrincipalView(
-        arn=principal.arn,
-        account=principal.account,
-        kind=principal.kind.value,
-        role_arn=principal.role_arn,
-        id=principal.id,
-        service=principal.id if principal.kind is Kind.SERVICE else "",
-    )
 
 
 def session_policies(principal: Principal) -> tuple[iam.Policy, ...] | None:

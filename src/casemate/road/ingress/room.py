@@ -42,6 +42,8 @@ _QUERY_SCOPE: Final = re.compile(
     r"(?:^|&)X-Amz-Credential=[^&/%]{1,128}(?:/|%2[Ff])([0-9]{8})(?:/|%2[Ff])"
     r"([a-z0-9-]{1,32})(?:/|%2[Ff])([a-z0-9-]{1,64})(?:/|%2[Ff])aws4_request"
 )
+STRANGER_BODY: Final = 65_536
+"""Bytes of a body that comes without a signature, and will be refused."""
 DEFAULT_BODY: Final = 1_048_576
 """Bytes of a body before the operation is known (a query's Action is in it)."""
 
@@ -67,15 +69,18 @@ class Ingress:
     """Told of every request that is refused before it is a call."""
 
     def body_limit(
-        self, method: str, path: str, headers: Callable[[str], str | None]
+        self, method: str, target: str, headers: tuple[tuple[str, str], ...]
     ) -> int:
         """Say how many bytes of body a head may bring, before they are read."""
+        path, _, query = target.partition("?")
+        first = dict(reversed(headers))
         try:
-            named = self._service(headers("authorization") or "", path)
-            route = named.service.codec.route_head(method, path, headers)
+            named = self._service(first.get("authorization", ""), query)
         except Refusal:
-            return DEFAULT_BODY
-        operation = named.service.operations.get(route) if route else None
+            return STRANGER_BODY
+        aim = first.get("x-amz-target")
+        foreseen = named.service.codec.foresee(method, path, aim)
+        operation = named.service.operations.get(foreseen or "")
         return operation.body_limit if operation else DEFAULT_BODY
 
     async def __call__(self, request: Request) -> Response:

@@ -29,6 +29,15 @@ _LONGEST_CALL: Final = 1_000.0
 
 
 @final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A record, and its position in the chain; None while it waits to be written."""
+
+    record: dict[str, object]
+    position: int | None
+
+
+@final
 @dataclass(slots=True)
 class Recent:
     """The last records, by request id."""
@@ -51,20 +60,25 @@ class Stories:
     log: Log
     recent: Recent
 
-    def find(self, account: str, request_id: str) -> dict[str, object] | None:
+    def find(self, account: str, request_id: str) -> Found | None:
         """
-        Give the record of a request, or None.
+        Give the record of a request of the account, or None.
 
         A request of another account is not found, just as one that never was.
         """
-        known = self.recent.records.get(request_id)
-        data = known[1] if known else self._in_log(request_id)
-        if data is None:
+        found = self._in_memory(request_id) or self._in_log(request_id)
+        if found is None or found.record.get("recipientAccountId") != account:
             return None
-        record: dict[str, object] = orjson.loads(data)
-        return record if record.get("recipientAccountId") == account else None
+        return found
 
-    def _in_log(self, request_id: str) -> bytes | None:
+    def _in_memory(self, request_id: str) -> Found | None:
+        known = self.recent.records.get(request_id)
+        if known is None:
+            return None
+        in_log = self._in_log(request_id)
+        return in_log or Found(record=orjson.loads(known[1]), position=None)
+
+    def _in_log(self, request_id: str) -> Found | None:
         at = moment(request_id)
         if at is None:
             return None
@@ -77,7 +91,8 @@ class Stories:
                 if entry.at > until:
                     return None
                 if needle in entry.data:
-                    return chain.unpacked(0, 0, entry.data).data
+                    data = chain.unpacked(entry.position, entry.at, entry.data).data
+                    return Found(record=orjson.loads(data), position=entry.position)
             if not page:
                 return None
             position = page[-1].position

@@ -45,12 +45,14 @@ def redact(value: object, depth: int = 0) -> object:
         return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
     if isinstance(value, str):
         return value if len(value) <= _TEXT else f"{value[:_TEXT]}…"
-    if isinstance(value, bool | int | float) or value is None:
+    if isinstance(value, bool | int | float | None):
         return value
     if isinstance(value, datetime.datetime):
         return value.isoformat()
-    if depth >= _DEPTH:
-        return "…"
+    return _redact_many(value, depth) if depth < _DEPTH else "…"
+
+
+def _redact_many(value: object, depth: int) -> object:
     if isinstance(value, Mapping):
         return {
             str(key)[:_TEXT]: "…" if key in _HIDDEN else redact(inner, depth + 1)

@@ -16,10 +16,23 @@ _SPACE = re.compile(r"\s+")
 
 
 def taken(
-    parameters: Parameters, kind: Kind, *, member: str = "PolicyDocument"
+    parameters: Parameters,
+    kind: Kind,
+    *,
+    member: str = "PolicyDocument",
+    largest: int | None = None,
 ) -> str:
-    """Give the document of a request, known to compile.  Raises Invalid."""
+    """
+    Give the document of a request, known to compile.
+
+    largest: characters without white space.  Raises Invalid, and Conflict
+    (`LimitExceeded`) for a larger one.
+    """
     document = text(parameters, member)
+    if largest is not None and size(document) > largest:
+        raise refusals.limit(
+            f"cannot exceed quota for PolicySize: {largest}, white space not counted"
+        )
     compiled(document, kind, name=member)
     return document
 

@@ -19,6 +19,8 @@ from types import MappingProxyType
 from casemate.services.iam.model import ManagedPolicy, Version
 from casemate.services.iam.names import new_id
 
+PREFIX = "arn:aws:iam::aws:policy/"
+
 _LOGS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 _CONSOLE = (
     "cloudformation:DescribeStacks",

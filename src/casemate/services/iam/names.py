@@ -63,7 +63,12 @@ def name(parameters: Parameters, member: str, longest: int) -> str:
 def path(parameters: Parameters, member: str = "Path") -> str:
     """Give a path that keeps IAM's rules; `/` if none is given.  Raises Invalid."""
     value = optional(parameters, member) or "/"
-    if len(value) > _PATH or not _PATH_FORM.match(value) or "*" in value or "?" in value:
+    if (
+        len(value) > _PATH
+        or not _PATH_FORM.match(value)
+        or "*" in value
+        or "?" in value
+    ):
         # AWS lets `*` and `?` into a path.  In the ARN of a thing they would
         # read as wildcards wherever the ARN is pasted into a policy.
         raise Invalid(

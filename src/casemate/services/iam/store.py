@@ -23,6 +23,7 @@ between, it is worked out again from what is there now.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -36,7 +37,6 @@ from casemate.services.iam.model import (
     ManagedPolicy,
     Role,
     Usage,
-    Use,
     User,
     Value,
 )
@@ -66,40 +66,52 @@ second try rare; between processes each lost race means that another won."""
 
 _PAGE = 500
 
+_SOUND = re.compile(r"[A-Za-z0-9_+=,.@-]{1,128}\Z")
+"""What a name can look like.  Names come here unproven, from `authz`, which
+locates resources before `validate` has seen the call."""
+
 Place = tuple[str, str, str]
 Answer = TypeVar("Answer")
 
 
 def users(account: str, name: str) -> Place:
+    """Place a user."""
     return (account, USERS, name.lower())
 
 
 def roles(account: str, name: str) -> Place:
+    """Place a role."""
     return (account, ROLES, name.lower())
 
 
 def policies(account: str, name: str) -> Place:
+    """Place a managed policy."""
     return (account, POLICIES, name.lower())
 
 
 def usage(account: str, arn: str) -> Place:
+    """Place the count of a policy's uses."""
     return (account, USAGE, arn)
 
 
 def use(account: str, arn: str, kind: str, name: str) -> Place:
+    """Place one use of a policy by a user or a role."""
     # A newline is in no path and no name, so no ARN is a prefix of another.
     return (account, USES, f"{arn}\n{kind}/{name.lower()}")
 
 
 def census(account: str) -> Place:
+    """Place the account's census."""
     return (account, CENSUS, "census")
 
 
 def unique_id(value: str) -> Place:
+    """Place the holder of a unique id."""
     return (SHARED, IDS, value)
 
 
 def access_key(value: str) -> Place:
+    """Place the holder of an access key."""
     return (SHARED, ACCESS_KEYS, value)
 
 
@@ -116,17 +128,24 @@ class Reader:
 
     def user(self, account: str, name: str) -> User | None:
         """Find a user by its exact name."""
+        if not _SOUND.match(name):
+            return None
         found = self.read(users(account, name), User)
         return found if found and found.name == name else None
 
     def role(self, account: str, name: str) -> Role | None:
         """Find a role by its exact name."""
+        if not _SOUND.match(name):
+            return None
         found = self.read(roles(account, name), Role)
         return found if found and found.name == name else None
 
     def policy(self, account: str, arn: str) -> ManagedPolicy | None:
         """Find a policy of the account by its exact ARN."""
-        found = self.read(policies(account, arn.rpartition("/")[2]), ManagedPolicy)
+        name = arn.rpartition("/")[2]
+        if not _SOUND.match(name):
+            return None
+        found = self.read(policies(account, name), ManagedPolicy)
         return found if found and found.arn == arn else None
 
     def usage(self, account: str, arn: str) -> Usage:
@@ -138,7 +157,13 @@ class Reader:
         return self.read(place, Holder)
 
     def walk(
-        self, account: str, table: str, kind: type[Value], *, prefix: str = "", after: str = ""
+        self,
+        account: str,
+        table: str,
+        kind: type[Value],
+        *,
+        prefix: str = "",
+        after: str = "",
     ) -> Iterator[tuple[str, Value]]:
         """Give a table's keys and values in the order of keys, page by page."""
         while True:

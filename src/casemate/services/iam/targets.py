@@ -135,7 +135,20 @@ def request_tags(parameters: Parameters, _scope: Scope) -> Context:
 def tag_keys(parameters: Parameters, _scope: Scope) -> Context:
     """Fill `aws:TagKeys` from a list of keys."""
     given = parameters.get("TagKeys")
-    return {"aws:TagKeys": tuple(map(str, given))} if isinstance(given, Sequence) else {}
+    return (
+        {"aws:TagKeys": tuple(map(str, given))} if isinstance(given, Sequence) else {}
+    )
+
+
+def renaming(parameters: Parameters, scope: Scope) -> tuple[Need, ...]:
+    """Need the right on the user's new name too; its old path is `/` until located."""
+    return _renaming(parameters, scope, path="/")
+
+
+def _renaming(parameters: Parameters, scope: Scope, *, path: str) -> tuple[Need, ...]:
+    name = optional(parameters, "NewUserName") or optional(parameters, "UserName")
+    there = optional(parameters, "NewPath") or path
+    return (Need(action="iam:UpdateUser", resource=_arn(scope, f"user{there}{name}")),)
 
 
 def tagging(action: str, resource: ResourceText) -> NeedsOf:
@@ -169,7 +182,12 @@ class Located:
             operation,
             resource=self._resource(operation),
             context=self._context(operation),
+            needs=self._renaming if operation.needs is renaming else operation.needs,
         )
+
+    def _renaming(self, parameters: Parameters, scope: Scope) -> tuple[Need, ...]:
+        user = self.reader.user(scope.account, optional(parameters, "UserName"))
+        return _renaming(parameters, scope, path=user.path if user else "/")
 
     def _target(
         self, operation: Operation, parameters: Parameters, scope: Scope

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from casemate.core.arn import Arn, NotAnArnError, is_account
 from casemate.services.iam import refusals
@@ -51,13 +52,23 @@ def bind(document: str, account: str, reader: Reader) -> dict[str, str]:
     return bindings
 
 
-def evaluated(role: Role) -> str:
-    """Give the document as it is evaluated: by unique ids."""
+def evaluated(role: Role, reader: Reader) -> str:
+    """
+    Give the document as it is evaluated: by unique ids.
+
+    A session is named by its ARN, which holds as long as its role has the id
+    that it was bound to.
+    """
     if not role.bindings:
         return role.trust
 
     def by_id(named: str) -> str:
-        return role.bindings.get(named, named)
+        bound = role.bindings.get(named, named)
+        if ":" not in bound or bound == named:
+            return bound
+        arn = Arn.parse(named)
+        now = _session(arn.resource.partition("/")[2], arn.account, reader)
+        return named if now == bound else NOBODY
 
     return json.dumps(_rewritten(json.loads(role.trust), by_id))
 
@@ -70,7 +81,7 @@ def shown(role: Role, reader: Reader) -> str:
     id if it is gone; all else is as it was given.
     """
     current = {
-        named: _name_now(named, bound, reader)
+        named: _name_now(bound, reader)
         for named, bound in role.bindings.items()
         if _account(named) == role.account
     }
@@ -83,7 +94,7 @@ def shown(role: Role, reader: Reader) -> str:
 
 
 def _rewritten(
-    document: dict[str, object], each: Callable[[str], str]
+    document: dict[str, Any], each: Callable[[str], str]
 ) -> dict[str, object]:
     """Copy a document with every AWS principal put through a function."""
     statements = document["Statement"]
@@ -157,7 +168,7 @@ def _session(rest: str, account: str, reader: Reader) -> str:
     return f"{role.id}:{session}" if role and session else ""
 
 
-def _name_now(named: str, bound: str, reader: Reader) -> str:
+def _name_now(bound: str, reader: Reader) -> str:
     id_, _, session = bound.partition(":")
     holder = reader.holder(unique_id(id_))
     if holder is None:

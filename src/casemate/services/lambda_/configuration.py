@@ -50,7 +50,9 @@ class Composer:
     runtimes: Runtimes
     roles: Roles
 
-    def first(self, parameters: Parameters, *, account: str, name: str) -> Configuration:
+    def first(
+        self, parameters: Parameters, *, account: str, name: str
+    ) -> Configuration:
         """Compose the configuration of a new function.  Raises Invalid, Denied."""
         runtime, handler = text(parameters, "Runtime"), text(parameters, "Handler")
         if not runtime or not handler:
@@ -182,9 +184,7 @@ def _description(given: str | None, before: Configuration) -> str:
     return given
 
 
-def _between(
-    name: str, given: int | None, bounds: tuple[int, int], before: int
-) -> int:
+def _between(name: str, given: int | None, bounds: tuple[int, int], before: int) -> int:
     if given is None:
         return before
     low, high = bounds

@@ -72,7 +72,7 @@ def text_map(parameters: Parameters, name: str) -> dict[str, str] | None:
         return None
     found: dict[str, str] = {}
     for key, item in value.items():
-        if not isinstance(key, str) or not isinstance(item, str):
+        if not isinstance(item, str):
             raise invalid(f"`{name}` is not a map of texts")
         found[key] = item
     return found

@@ -82,10 +82,14 @@ class Tokens(Protocol):
     the same from page to page.
     """
 
-    def seal(self, account: str, operation: str, query: bytes, position: bytes, /) -> str:
+    def seal(
+        self, account: str, operation: str, query: bytes, position: bytes, /
+    ) -> str:
         """Make a token for the page after a position."""
         ...
 
-    def open(self, account: str, operation: str, query: bytes, token: str, /) -> bytes | None:
+    def open(
+        self, account: str, operation: str, query: bytes, token: str, /
+    ) -> bytes | None:
         """Give the position back; None if the token is of anything else."""
         ...

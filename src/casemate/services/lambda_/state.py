@@ -99,11 +99,7 @@ def broken(life: Life, *, code: str, reason: str) -> Life:
     """
     if not life.busy:
         raise TransitionError("nothing was under way")
-    ended = replace(
-        life, update=Update.FAILED, update_reason=reason, update_code=code
-    )
+    ended = replace(life, update=Update.FAILED, update_reason=reason, update_code=code)
     if life.state is State.PENDING:
-        return replace(
-            ended, state=State.FAILED, state_reason=reason, state_code=code
-        )
+        return replace(ended, state=State.FAILED, state_reason=reason, state_code=code)
     return ended

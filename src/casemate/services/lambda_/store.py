@@ -4,7 +4,7 @@ Lambda's keys in the substrate, and how it changes them.
     account  table             key                        value
     tenant   lambda.functions  REGION/NAME                Function
     tenant   lambda.packages   SHA256/REGION/NAME         bytes of the package
-    SHARED   lambda.work       ACCOUNT/REGION/NAME/SHA256 {}
+    SHARED   lambda.work       ACCOUNT/REGION/NAME/SHA256/TASK {}
 
 A function is one record, so its code, policy and tags go and change as one.
 `lambda.packages` says which functions hold on to which package; it changes in
@@ -19,10 +19,11 @@ No part of a key can contain the `/` that separates it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import AsyncIterator, Final
+from enum import StrEnum
+from typing import Final
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -53,17 +54,36 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Function).decode
 
 
+class Task(StrEnum):
+    """What has been begun."""
+
+    SETTLE = "settle"
+    RELEASE = "release"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """Something begun: a function, and the package that it is about."""
+    """Something begun: a task, a function, and the package that it is about."""
 
+    task: Task
     ref: FunctionRef
     sha256: str
 
     @property
     def key(self) -> str:
+        """Give the key of its record."""
         ref = self.ref
-        return f"{ref.account}/{ref.region}/{ref.name}/{self.sha256}"
+        return f"{ref.account}/{ref.region}/{ref.name}/{self.sha256}/{self.task}"
+
+
+def settling(ref: FunctionRef, sha256: str) -> Work:
+    """Name the work of bringing a creation or an update to its end."""
+    return Work(task=Task.SETTLE, ref=ref, sha256=sha256)
+
+
+def releasing(ref: FunctionRef, sha256: str) -> Work:
+    """Name the work of letting go of a package."""
+    return Work(task=Task.RELEASE, ref=ref, sha256=sha256)
 
 
 def function_key(ref: FunctionRef) -> str:
@@ -137,6 +157,7 @@ class Store:
         Change a function as a whole; give it as it was and as it is.
 
         edit is a pure function, worked out again if another change came first.
+        Packages that it no longer holds are marked as to be let go of.
         Raises NotFound, Conflict, Unavailable, and what `edit` raises.
         """
         for _ in range(TRIES):
@@ -152,7 +173,12 @@ class Store:
                 value=_encode(after),
                 expected=record.revision,
             )
-            changes = (put, *_packages(before, after), *_work(begun, ended))
+            freed = [releasing(ref, sha) for sha in before.packages - after.packages]
+            changes = (
+                put,
+                *_packages(before, after),
+                *_work((*begun, *freed), ended),
+            )
             if await self._commit(changes):
                 return before, after
         raise busy(ref.arn)
@@ -175,10 +201,8 @@ class Store:
                 key=function_key(ref),
                 expected=record.revision,
             )
-            begun = [Work(ref=before.ref, sha256=sha) for sha in before.packages]
-            if await self._commit(
-                (gone, *_packages(before, None), *_work(begun, ()))
-            ):
+            begun = [releasing(before.ref, sha) for sha in before.packages]
+            if await self._commit((gone, *_packages(before, None), *_work(begun, ()))):
                 return before
         raise busy(ref.arn)
 
@@ -221,7 +245,7 @@ class Store:
         return await self._blobs.get(account, sha256)
 
     async def release(self, work: Work) -> None:
-        """Let go of a package if no function holds it, and end the work."""
+        """Let go of a package if no function holds it; then the work has ended."""
         account, sha256 = work.ref.account, work.sha256
         async with self.holding(account, sha256):
             held = self._records.scan(account, PACKAGES, prefix=f"{sha256}/", limit=1)
@@ -267,20 +291,17 @@ def _packages(before: Function | None, after: Function | None) -> list[Change]:
         return []
     old = before.packages if before else frozenset()
     new = after.packages if after else frozenset()
-    changes: list[Change] = []
-    for sha in sorted(old - new):
-        changes.append(Delete(account=one.account, table=PACKAGES, key=_held(one, sha)))
-    for sha in sorted(new - old):
-        assert after is not None  # noqa: S101 — `new` is empty without it
-        changes.append(
-            Put(
-                account=one.account,
-                table=PACKAGES,
-                key=_held(one, sha),
-                value=_encode(after.wanted.size),
-            )
-        )
-    return changes
+    size = _encode(one.wanted.size if after is None else after.wanted.size)
+    return [
+        *(
+            Delete(account=one.account, table=PACKAGES, key=_held(one, sha))
+            for sha in sorted(old - new)
+        ),
+        *(
+            Put(account=one.account, table=PACKAGES, key=_held(one, sha), value=size)
+            for sha in sorted(new - old)
+        ),
+    ]
 
 
 def _held(function: Function, sha256: str) -> str:
@@ -295,7 +316,9 @@ def _work(begun: Sequence[Work], ended: Sequence[Work]) -> list[Change]:
 
 
 def _read_work(key: str) -> Work:
-    account, region, name, sha256 = key.split("/")
+    account, region, name, sha256, task = key.split("/")
     return Work(
-        ref=FunctionRef(account=account, region=region, name=name), sha256=sha256
+        task=Task(task),
+        ref=FunctionRef(account=account, region=region, name=name),
+        sha256=sha256,
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from enum import Enum
 from typing import Final, final
 
 from casemate.substrate.ports import Record
@@ -20,8 +21,14 @@ from casemate.substrate.ports import Record
 Name = tuple[str, str, str]
 """Account, table, key."""
 
-UNKNOWN: Final = object()
-"""What `young.get` gives for a name that is not remembered."""
+
+class Unknown(Enum):
+    """What a look-up gives for a name that is not remembered."""
+
+    UNKNOWN = 0
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
 
 _OVERHEAD = 600
 """Bytes of Python's objects for one entry, measured roughly."""
@@ -51,7 +58,7 @@ class Cache:
         """Count the commits seen; to be taken before reading the file."""
         return self._commits
 
-    def older(self, name: Name) -> Record | object | None:
+    def older(self, name: Name) -> Record | Unknown | None:
         """Look where what was not used lately is, and make it young."""
         with self._lock:
             found = self._old.get(name, UNKNOWN)

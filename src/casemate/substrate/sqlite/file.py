@@ -113,7 +113,7 @@ def is_fatal(error: BaseException) -> bool:
     After a failed fsync the kernel may have dropped the pages and say yes the
     next time, so the first such failure stops the writer.
     """
-    kinds = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError)
+    kinds = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
     return isinstance(error, kinds) and not is_full(error)
 
 

@@ -32,3 +32,7 @@ class Bucket:
     def is_full(self, now: float) -> bool:
         """Tell whether nothing would be lost by forgetting this bucket."""
         return self.tokens + (now - self.at) * self.rate >= self.burst
+
+    def is_empty(self, now: float) -> bool:
+        """Tell whether there is no token to take."""
+        return self.tokens + max(0.0, now - self.at) * self.rate < 1

@@ -1,0 +1,33 @@
+"""The node's process: `python -I -m casemate.app`, boot socket at descriptor 3."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import uvloop
+
+from casemate.app.boot import BOOT_FD, BootError, receive
+from casemate.app.node import Node
+
+
+def main() -> int:
+    """Run the node; what keeps it from starting is one line on stderr."""
+    try:
+        boot = receive(socket.socket(fileno=BOOT_FD))
+    except BootError as error:
+        sys.stderr.write(f"casemate: {error}\n")
+        return 1
+    try:
+        uvloop.run(Node(boot).run())
+    except Exception as error:  # noqa: BLE001 — the process ends here
+        told = " ".join(str(error).split()) or "no reason given"
+        sys.stderr.write(
+            f"casemate: the node stopped: {type(error).__name__}: {told}\n"
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,94 @@
+"""Judging the node's own audit chain, a page at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, final
+
+import orjson
+
+from casemate.core.errors import Unavailable
+from casemate.road.record.ledger import CHECKPOINTS, STREAM
+from casemate.seal import chain
+from casemate.seal.chain import Link
+from casemate.seal.checkpoint import Checkpoint, audit_key
+from casemate.seal.verdict import Verdict
+from casemate.seal.verify import verify
+from casemate.substrate.ports import SHARED, DamagedError, Log
+
+_PAGE: Final = 1000
+_MALFORMED: Final = Checkpoint(statement=b"", signature=b"")
+
+
+def links(log: Log) -> Iterator[Link]:
+    """Read the chain, oldest first."""
+    after = 0
+    while page := log.read(SHARED, STREAM, after=after, limit=_PAGE):
+        for entry in page:
+            yield chain.unpacked(entry.position, entry.at, entry.data)
+        after = page[-1].position
+
+
+def checkpoints(log: Log) -> list[Checkpoint]:
+    """Read the checkpoints; one that is not readable becomes one that fails."""
+    found: list[Checkpoint] = []
+    after = 0
+    while page := log.read(SHARED, CHECKPOINTS, after=after, limit=_PAGE):
+        found += [_checkpoint(entry.data) for entry in page]
+        after = page[-1].position
+    return found
+
+
+def _checkpoint(data: bytes) -> Checkpoint:
+    try:
+        stored = orjson.loads(data)
+        return Checkpoint(
+            statement=stored["statement"].encode(),
+            signature=bytes.fromhex(stored["signature"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return _MALFORMED
+
+
+def judge(log: Log, key: str, instance: str) -> Verdict:
+    """Judge the whole chain.  key: the audit key, PEM.  Raises DamagedError."""
+    return verify(links(log), checkpoints(log), audit_key(key), instance=instance)
+
+
+def members(verdict: Verdict) -> dict[str, object]:
+    """Write a verdict as the members of VerifyAudit's answer."""
+    return {
+        "Sound": verdict.sound,
+        "Count": verdict.count,
+        "Head": verdict.head.hex(),
+        "Checkpointed": verdict.checkpointed,
+        "Witnessed": verdict.witnessed,
+        "Findings": [
+            {"Fault": f.fault.value, "First": f.first, "Last": f.last, "Says": f.says}
+            for f in verdict.findings
+        ],
+    }
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auditor:
+    """Judges the chain of the running node, beside its work."""
+
+    log: Log
+    audit_key: str
+    instance: str
+
+    async def verify(self) -> Verdict:
+        """Judge the chain in a thread, so that calls go on."""
+        try:
+            return await asyncio.to_thread(
+                judge, self.log, self.audit_key, self.instance
+            )
+        except DamagedError as error:
+            raise Unavailable(
+                "the audit log cannot be read: the stored bytes are damaged",
+                evidence={"cause": str(error)},
+            ) from error

@@ -1,0 +1,283 @@
+"""
+The composition root: every room, every service, each handed its neighbours.
+
+Nothing here decides anything about a call; what is wired to what can be read
+from top to bottom.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+import casemate
+from casemate.app.audit import Auditor
+from casemate.app.explain import Explainer
+from casemate.app.keyring import FILE, TOKENS, KeyRing
+from casemate.app.neighbours import (
+    AccountIds,
+    CellCredentials,
+    Cells,
+    Checkpoints,
+    NewKeys,
+    SigningKeys,
+    StoredCode,
+    TrustedRoles,
+)
+from casemate.app.refusals import Refusals
+from casemate.app.resources import Resources
+from casemate.app.rules import ModelRules
+from casemate.app.settings import Settings
+from casemate.app.status import Status
+from casemate.app.tokens import LenientTokens, Tokens
+from casemate.core.clock import Clock
+from casemate.core.operation import Operation
+from casemate.road.admit.room import Admit, Limits
+from casemate.road.authn.room import Authn
+from casemate.road.authz.room import Authz
+from casemate.road.dispatch.room import Dispatch
+from casemate.road.ingress.catalog import Catalog
+from casemate.road.record.ledger import Ledger
+from casemate.road.record.metrics import Metrics
+from casemate.road.record.room import Record
+from casemate.road.record.story import Recent, Stories
+from casemate.road.road import Road
+from casemate.road.sandbox.invoke import Sandbox
+from casemate.road.sandbox.settings import Settings as SandboxSettings
+from casemate.road.sandbox.warden import Warden
+from casemate.road.validate.room import Validate
+from casemate.seal.envelope import Envelope
+from casemate.seal.keyholder import Keyholder, PublicKeys
+from casemate.services.casemate_.accounts import Accounts
+from casemate.services.casemate_.operator import OperatorSessions
+from casemate.services.casemate_.service import Casemate
+from casemate.services.iam.directory import Directory
+from casemate.services.iam.service import Iam
+from casemate.services.lambda_.service import LambdaService
+from casemate.services.lambda_.settings import FunctionSettings
+from casemate.services.logs.requests import RequestLines
+from casemate.services.logs.service import LogsService
+from casemate.services.logs.settings import LogSettings
+from casemate.services.logs.store import Store as LogStore
+from casemate.services.sts.service import Sts
+from casemate.substrate.sqlite import Store, open_store
+from casemate.wire import Codec, load
+
+MODELS: Final = Path(casemate.__file__).parent / "data"
+_SERVICES: Final = ("iam", "sts", "lambda", "logs", "casemate")
+_SHARE: Final = 0.75
+"""Of the host's memory, what cells may be promised together."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """The composed platform: what the node starts, serves and stops."""
+
+    store: Store
+    keyholder: Keyholder
+    accounts: Accounts
+    operators: OperatorSessions
+    sandbox: Sandbox
+    ledger: Ledger
+    metrics: Metrics
+    admit: Admit
+    catalog: Catalog
+    road: Road
+    functions: LambdaService
+    logs: LogsService
+    refusals: Refusals
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What the composition builds upon: the store, the keys, the sandbox's host."""
+
+    settings: Settings
+    clock: Clock
+    keyholder: Keyholder
+    public: PublicKeys
+    keyring: KeyRing
+    store: Store
+    tokens: Tokens
+    warden: Warden
+
+
+async def open_site(
+    settings: Settings, clock: Clock, keyholder: Keyholder, warden: Warden
+) -> Site:
+    """Open the keys and the store of the node's folder."""
+    keyring = KeyRing(settings.folder / "keys", keyholder)
+    await keyring.open()
+    envelope = Envelope(os.urandom)
+    store = open_store(
+        settings.folder,
+        file_key=keyring.named(FILE),
+        keyring=keyring,
+        envelope=envelope,
+        clock=clock,
+        randomness=os.urandom,
+    )
+    return Site(
+        settings=settings,
+        clock=clock,
+        keyholder=keyholder,
+        public=await keyholder.public(),
+        keyring=keyring,
+        store=store,
+        tokens=Tokens(key=keyring.named(TOKENS), envelope=envelope, clock=clock),
+        warden=warden,
+    )
+
+
+def compose(site: Site) -> House:
+    """Put the house together.  Raises where a declaration is not sound."""
+    settings, clock, store = site.settings, site.clock, site.store
+    directory = Directory(store.records, os.urandom)
+    new_keys = NewKeys(keyholder=site.keyholder)
+    accounts = Accounts(
+        records=store.records,
+        keyring=site.keyring,
+        administrators=directory,
+        entropy=os.urandom,
+        clock=clock,
+    )
+    logs = LogsService.compose(
+        records=store.records,
+        log=store.log,
+        tokens=LenientTokens(site.tokens),
+        accounts=AccountIds(accounts=accounts),
+        clock=clock,
+        settings=LogSettings(),
+        region=settings.region,
+    )
+    sandbox = Sandbox(
+        warden=site.warden,
+        settings=_sandbox_settings(settings),
+        code=StoredCode(blobs=store.blobs),
+        credentials=CellCredentials(keys=new_keys, clock=clock),
+        lines=logs.intake,
+        clock=clock,
+    )
+    status = Status(settings=settings, sandbox=sandbox, clock=clock)
+    functions = _functions(site, directory, sandbox, status)
+    ledger = Ledger(
+        log=store.log,
+        instance=settings.instance,
+        sign=Checkpoints(keyholder=site.keyholder).sign,
+        clock=clock,
+    )
+    recent = Recent()
+    own = Casemate(
+        accounts=accounts,
+        tokens=site.tokens,
+        stories=Explainer(
+            stories=Stories(log=store.log, recent=recent),
+            lines=RequestLines(store=LogStore(store.records, store.log), log=store.log),
+        ),
+        audit=Auditor(
+            log=store.log,
+            audit_key=site.public.audit_key,
+            instance=settings.instance,
+        ),
+        platform=status,
+    )
+    iam = Iam(
+        records=store.records,
+        tokens=site.tokens,
+        keys=new_keys,
+        entropy=os.urandom,
+        directory=directory,
+    )
+    sts = Sts(directory=directory, sessions=new_keys)
+    operations = (
+        *iam.operations,
+        *sts.operations,
+        *functions.operations,
+        *logs.operations,
+        *own.operations,
+    )
+    codecs = {name: load(name, MODELS) for name in _SERVICES}
+    rules = ModelRules(codecs=codecs)
+    rules.prove(operations)
+    metrics = Metrics()
+    admit = Admit(limits=Limits(), clock=clock)
+    road = Road(
+        record=Record(book=ledger, metrics=metrics, recent=recent, clock=clock),
+        authn=Authn(
+            keys=SigningKeys(keyholder=site.keyholder),
+            directory=directory,
+            clock=clock,
+            region=settings.region,
+        ),
+        authz=Authz(
+            identities=directory,
+            resources=Resources(
+                owners={
+                    "iam": directory.resource_facts,
+                    "lambda": lambda arn, _action: functions.resource_facts(arn),
+                }
+            ),
+        ),
+        validate=Validate(rules=rules),
+        admit=admit,
+        dispatch=Dispatch(),
+    )
+    return House(
+        store=store,
+        keyholder=site.keyholder,
+        accounts=accounts,
+        operators=OperatorSessions(
+            accounts=accounts,
+            administrators=directory,
+            sessions=new_keys,
+            clock=clock,
+        ),
+        sandbox=sandbox,
+        ledger=ledger,
+        metrics=metrics,
+        admit=admit,
+        catalog=_catalog(codecs, operations),
+        road=road,
+        functions=functions,
+        logs=logs,
+        refusals=Refusals(
+            ledger=ledger, sandbox=sandbox, clock=clock, region=settings.region
+        ),
+    )
+
+
+def _catalog(codecs: Mapping[str, Codec], operations: tuple[Operation, ...]) -> Catalog:
+    return Catalog.compose(codecs.values(), operations)
+
+
+def _functions(
+    site: Site, directory: Directory, sandbox: Sandbox, status: Status
+) -> LambdaService:
+    cells = Cells(sandbox=sandbox)
+    return LambdaService.compose(
+        records=site.store.records,
+        blobs=site.store.blobs,
+        roles=TrustedRoles(directory=directory),
+        runtimes=status,
+        packages=cells,
+        run=cells,
+        tokens=LenientTokens(site.tokens),
+        clock=site.clock,
+        new_id=lambda: str(uuid.uuid4()),
+        settings=FunctionSettings(architecture=os.uname().machine),
+    )
+
+
+def _sandbox_settings(settings: Settings) -> SandboxSettings:
+    return SandboxSettings(
+        region=settings.region,
+        runtimes=settings.runtimes,
+        pool=settings.pool,
+        memory_mb=int(settings.memory_mb * _SHARE),
+    )

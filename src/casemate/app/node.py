@@ -1,0 +1,214 @@
+"""
+The node's life: start in order, serve, drain in order.
+
+    keyholder -> keys -> store -> house -> first account -> sandbox -> doors
+
+and back the other way: the doors close first, calls under way end, cells are
+destroyed, the ledger signs its last checkpoint, the store closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final, final
+
+from casemate.app.boot import Boot, Orders
+from casemate.app.cells import CellDoor
+from casemate.app.certificates import Certificate
+from casemate.app.compose import MODELS, House, compose, open_site
+from casemate.app.gauges import gauges
+from casemate.app.operator import OperatorDoor
+from casemate.app.scrape import Scrape
+from casemate.core.clock import SystemClock
+from casemate.road.ingress.connection import FrontLimits
+from casemate.road.ingress.front import Front
+from casemate.road.ingress.room import Ingress
+from casemate.road.ingress.tls import load_leaf, server_context
+from casemate.road.sandbox.warden import Warden
+from casemate.seal.keyholder import Keyholder
+
+CELL_NAME: Final = "api.casemate.internal"
+_MINUTE: Final = 60.0
+_ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 — compared, not bound
+_LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+
+
+@final
+class Node:
+    """One node, from boot to stop."""
+
+    def __init__(self, boot: Boot) -> None:
+        self._settings = boot.settings
+        self._line = boot.line
+        self._sockets = boot.sockets
+        self._clock = SystemClock()
+        self._is_ready = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Live, until the warden says stop or is gone."""
+        orders = Orders(self._line)
+        async with AsyncExitStack() as stack:
+            house = await self._house(stack)
+            front = await self._open_doors(house, stack)
+            self._is_ready = True
+            orders.say({"verb": "ready"})
+            grace = await self._serve(orders)
+            self._is_ready = False
+            await front.drain(grace)
+            await house.sandbox.drain(grace)
+        orders.say({"verb": "drained"})
+        await self._until_stop(orders)
+
+    async def _serve(self, orders: Orders) -> float:
+        """Wait for the end; give the seconds that calls under way have."""
+        while True:
+            order = await orders.next()
+            match order.get("verb"):
+                case "drain":
+                    grace = order.get("grace")
+                    if isinstance(grace, int | float):
+                        return float(grace)
+                    return self._settings.grace
+                case "stop":
+                    return 0.0
+
+    @staticmethod
+    async def _until_stop(orders: Orders) -> None:
+        while (await orders.next()).get("verb") != "stop":
+            pass
+
+    async def _house(self, stack: AsyncExitStack) -> House:
+        keyholder = Keyholder(self._sockets["keyholder"])
+        stack.callback(keyholder.close)
+        warden = Warden(self._sockets["warden"])
+        site = await open_site(self._settings, self._clock, keyholder, warden)
+        stack.push_async_callback(site.store.close)
+        house = compose(site)
+        house.ledger.start()
+        stack.push_async_callback(house.ledger.close)
+        await house.accounts.ensure_first()
+        stack.push_async_callback(house.logs.intake.idle)
+        await house.sandbox.start()
+        stack.push_async_callback(house.sandbox.close)
+        house.functions.resume()
+        stack.push_async_callback(house.functions.close)
+        stack.push_async_callback(self._end_tasks)
+        self._begin(self._look_after(house))
+        return house
+
+    async def _open_doors(self, house: House, stack: AsyncExitStack) -> Front:
+        ingress = Ingress(
+            catalog=house.catalog,
+            travel=house.road,
+            clock=self._clock,
+            randomness=os.urandom,
+            stranger=lambda _, refusal: house.metrics.stranger(type(refusal).__name__),
+        )
+        front = Front(
+            ingress,
+            FrontLimits(),
+            ingress.body_limit,
+            self._clock,
+            # The reason may hold what a stranger sent, so it is no label.
+            lambda _peer, _reason: house.metrics.stranger("Front"),
+        )
+        house.metrics.gauges.append(gauges(house, front))
+        edge = await self._certificate(house, "edge", self._edge_names())
+        inner = await self._certificate(house, "cell", [CELL_NAME])
+        front.serve(self._sockets["https"], edge)
+        await self._open_cell_door(house, front, inner, stack)
+        await self._open_local_doors(house, stack)
+        return front
+
+    async def _open_cell_door(
+        self,
+        house: House,
+        front: Front,
+        context: ssl.SSLContext,
+        stack: AsyncExitStack,
+    ) -> None:
+        def adopt(sock: socket.socket, cell: str) -> None:
+            front.adopt(sock, context, cell)
+
+        def refused(cell: str, destination: str, reason: str, untold: int) -> None:
+            house.metrics.stranger("Egress")
+            self._begin(house.refusals.tell(cell, destination, reason, untold))
+
+        door = CellDoor(self._sockets["egress"], adopt=adopt, refused=refused)
+        stack.callback(door.close)
+
+    async def _open_local_doors(self, house: House, stack: AsyncExitStack) -> None:
+        operator = OperatorDoor(self._sockets["operator"], self._session_in(house))
+        scrape = Scrape(
+            self._sockets["metrics"],
+            metrics=house.metrics.text,
+            is_ready=lambda: self._is_ready,
+        )
+        for door in (operator, scrape):
+            await door.start()
+            stack.push_async_callback(door.close)
+
+    async def _certificate(
+        self, house: House, authority: str, names: list[str]
+    ) -> ssl.SSLContext:
+        certificate = Certificate(
+            house.keyholder,
+            authority=authority,
+            names=names,
+            make=server_context,
+            load=load_leaf,
+            clock=self._clock,
+        )
+        context = await certificate.issue()
+        self._begin(certificate.keep(context))
+        return context
+
+    def _edge_names(self) -> list[str]:
+        host = self._settings.host
+        names = list(_LOCAL)
+        if host not in _ANYWHERE and host not in names:
+            names.append(host)
+        return names
+
+    def _session_in(self, house: House) -> Any:
+        settings = self._settings
+
+        async def session(account: str | None) -> Mapping[str, object]:
+            made = await house.operators.operator_session(account)
+            return {
+                "AWS_ENDPOINT_URL": settings.endpoint,
+                "AWS_CA_BUNDLE": str(
+                    Path("/run/casemate") / settings.instance / "ca.pem"
+                ),
+                "AWS_ACCESS_KEY_ID": made.access_key_id,
+                "AWS_SECRET_ACCESS_KEY": made.secret,
+                "AWS_SESSION_TOKEN": made.token,
+                "AWS_DEFAULT_REGION": settings.region,
+                "AWS_DATA_PATH": str(MODELS),
+            }
+
+        return session
+
+    async def _look_after(self, house: House) -> None:
+        """Once a minute: forget what has had its time."""
+        while True:
+            await asyncio.sleep(_MINUTE)
+            await house.logs.expire(self._clock.now())
+            await house.store.sweep()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _end_tasks(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

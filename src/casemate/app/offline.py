@@ -1,0 +1,66 @@
+"""
+Judging the audit chain of a folder whose platform is down.
+
+    python -I -m casemate.app.offline INSTANCE
+
+Runs as the node's user in the node's folder, so that it leaves nothing behind
+that the node could not use; descriptor 3 is a line to a keyholder.  Writes the
+verdict as JSON, or one line on stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+from casemate.app.audit import judge, members
+from casemate.app.keyring import FILE, KeyRing
+from casemate.core.clock import SystemClock
+from casemate.seal.envelope import Envelope
+from casemate.seal.keyholder import Keyholder, KeyholderError
+from casemate.substrate.ports import SubstrateError
+from casemate.substrate.sqlite import open_store
+
+_LINE: Final = 3
+_FOLDER: Final = Path()
+
+
+async def verdict(instance: str, line: socket.socket) -> dict[str, object]:
+    """Open the store of the current folder and judge its chain."""
+    keyholder = Keyholder(line)
+    ring = KeyRing(_FOLDER / "keys", keyholder)
+    await ring.open()
+    public = await keyholder.public()
+    store = open_store(
+        _FOLDER.resolve(),
+        file_key=ring.named(FILE),
+        keyring=ring,
+        envelope=Envelope(os.urandom),
+        clock=SystemClock(),
+        randomness=os.urandom,
+    )
+    try:
+        return members(judge(store.log, public.audit_key, instance))
+    finally:
+        await store.close()
+        keyholder.close()
+
+
+def main() -> int:
+    """Judge, and say it."""
+    try:
+        told = asyncio.run(verdict(sys.argv[1], socket.socket(fileno=_LINE)))
+    except (SubstrateError, KeyholderError, OSError) as error:
+        sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        return 1
+    sys.stdout.write(json.dumps(told))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,68 @@
+"""
+A cell's control group, through descriptors that the warden opened.
+
+Reads and writes of a few microseconds on kernel files, so they are made on the
+loop.  Both versions: v1 (hybrid hosts) and v2 (untested here).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import final
+
+_STAT_BYTES = 8192
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cgroup:
+    """The files of one cell's group.  version: 1 or 2."""
+
+    version: int
+    memory_peak: int
+    memory_stat: int
+    memory_events: int
+    freezer: int
+    cpu: int
+
+    def freeze(self) -> None:
+        """Stop every thread of the cell.  Raises OSError when the cell is gone."""
+        os.pwrite(self.freezer, b"1" if self.version == 2 else b"FROZEN", 0)  # noqa: PLR2004 — cgroup v2
+
+    def thaw(self) -> None:
+        """Let them run again.  Raises OSError when the cell is gone."""
+        os.pwrite(self.freezer, b"0" if self.version == 2 else b"THAWED", 0)  # noqa: PLR2004 — cgroup v2
+
+    def peak(self) -> int:
+        """Give the most bytes the cell has had at once, `/tmp` included."""
+        return int(os.pread(self.memory_peak, 32, 0) or b"0")
+
+    def anonymous(self) -> int:
+        """Give the bytes of the cell's own memory, without files and `/tmp`."""
+        name = b"anon" if self.version == 2 else b"total_rss"  # noqa: PLR2004 — cgroup v2
+        return _field(os.pread(self.memory_stat, _STAT_BYTES, 0), name)
+
+    def kills(self) -> int:
+        """Count processes of the cell that the kernel killed for memory."""
+        return _field(os.pread(self.memory_events, 1024, 0), b"oom_kill")
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for descriptor in (
+            self.memory_peak,
+            self.memory_stat,
+            self.memory_events,
+            self.freezer,
+            self.cpu,
+        ):
+            os.close(descriptor)
+
+
+def _field(text: bytes, name: bytes) -> int:
+    """Read `name VALUE` from a flat keyed file; 0 if it is not there."""
+    for line in text.split(b"\n"):
+        key, _, value = line.partition(b" ")
+        if key == name:
+            return int(value)
+    return 0

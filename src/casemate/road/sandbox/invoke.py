@@ -1,0 +1,355 @@
+"""
+One invocation, from claim to result.
+
+    claim ─> (cold: tree ─> assign ─> init) ─> invoke ─> log, result ─> reuse or end
+
+Whatever ends otherwise than by an answer ends the cell with it: a timeout, an
+exit, memory, a caller that leaves.  Lambda's rule for a slow init holds: after
+10 s the cell is ended, and the init runs again inside the invocation, under the
+function's timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Final, Protocol, final
+
+from casemate.core.clock import Clock
+from casemate.core.errors import Unavailable
+from casemate.core.function import Ending, FunctionVersion, Invocation, InvocationResult
+from casemate.road.sandbox.cell import Cell, Lost, Reply, key_of
+from casemate.road.sandbox.environment import environment
+from casemate.road.sandbox.frames import Said, Word
+from casemate.road.sandbox.lines import Lines, PlatformLines
+from casemate.road.sandbox.link import Event
+from casemate.road.sandbox.pool import Pool
+from casemate.road.sandbox.results import Finding, conclude, judge
+from casemate.road.sandbox.settings import Settings
+from casemate.road.sandbox.trees import Code, Refused, Trees, Unpacked, invalid
+from casemate.road.sandbox.warden import Warden, WardenError, WardenGoneError
+
+TURN_SECONDS: Final = 0.05
+_MIB: Final = 1 << 20
+
+
+class Credentials(Protocol):
+    """
+    Where a cell's session of the function's role comes from.
+
+    Gives the variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
+    AWS_SESSION_TOKEN; the session is good in that cell only, and outlasts the
+    cell's `life`.
+    """
+
+    async def __call__(
+        self, function: FunctionVersion, cell_id: str, /
+    ) -> Mapping[str, str]: ...
+
+
+@final
+@dataclass(slots=True)
+class _Started:
+    """A cell on its way to an answer.  init: milliseconds, None when warm."""
+
+    cell: Cell
+    reply: Reply | None
+    init: float | None
+
+
+@final
+class Sandbox:
+    """Where functions run."""
+
+    def __init__(
+        self,
+        *,
+        warden: Warden,
+        settings: Settings,
+        code: Code,
+        credentials: Credentials,
+        lines: Lines,
+        clock: Clock,
+    ) -> None:
+        self._warden = warden
+        self._settings = settings
+        self._credentials = credentials
+        self._lines = lines
+        self._clock = clock
+        self._pool = Pool(warden, settings, clock)
+        self._trees = Trees(
+            warden=warden, pool=self._pool, code=code, settings=settings
+        )
+        self._turns: asyncio.Task[None] | None = None
+        self._running = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._over_memory: set[str] = set()
+        self._endings: dict[Ending, int] = dict.fromkeys(Ending, 0)
+
+    async def start(self) -> None:
+        """Begin to fill the pool; returns at once."""
+        self._warden.start()
+        self._pool.start()
+        self._turns = asyncio.get_running_loop().create_task(self._turn_for_ever())
+
+    async def drain(self, grace: float) -> None:
+        """Take nothing new; let what runs finish, for `grace` seconds at most."""
+        self._pool.shut()
+        try:
+            async with asyncio.timeout(grace):
+                await self._quiet.wait()
+        except TimeoutError:
+            return
+
+    async def close(self) -> None:
+        """End every cell and let go of the warden."""
+        if self._turns is not None:
+            self._turns.cancel()
+        await self._pool.close()
+        self._warden.stop()
+
+    def retire(self, function_arn: str) -> None:
+        """Stop using a function's cells: it was changed or deleted."""
+        self._pool.retire(function_arn)
+
+    def cell_function(self, cell_id: str) -> FunctionVersion | None:
+        """Tell which function a live cell serves."""
+        return self._pool.function_of(cell_id)
+
+    def facts(self) -> dict[str, object]:
+        """Give the figures for metrics."""
+        endings = {str(ending): count for ending, count in self._endings.items()}
+        return {
+            **self._pool.facts(),
+            **self._trees.facts(),
+            "running": self._running,
+            "endings": endings,
+            "late_answers": self._warden.late,
+        }
+
+    async def check(
+        self, account: str, archive: bytes, sha256: str, runtime: str = ""
+    ) -> Unpacked:
+        """
+        Unpack a package before it is stored; keeps the tree for the first call.
+
+        Raises Invalid with the reason, Throttled, Unavailable.
+        """
+        try:
+            return await self._trees.check(account, runtime, sha256, archive)
+        except Refused as refused:
+            raise invalid(refused) from refused
+        except (WardenError, WardenGoneError) as error:
+            raise _no_cell(error) from error
+
+    async def run(self, invocation: Invocation) -> InvocationResult:
+        """
+        Run one invocation to its end.
+
+        Raises Throttled and Unavailable when there is no cell for it, and what
+        the code and credentials ports raise; what the function does wrong is a
+        result.
+        """
+        self._running += 1
+        self._quiet.clear()
+        try:
+            result = await self._run(invocation)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._quiet.set()
+        self._endings[result.ending] += 1
+        return result
+
+    async def _run(self, invocation: Invocation) -> InvocationResult:
+        function = invocation.function
+        cell = self._pool.take_idle(key_of(function))
+        if cell is not None:
+            cell.log.begin(invocation.id, want_tail=invocation.want_log_tail)
+            return await self._invoke(_Started(cell, None, None), invocation, 0.0)
+        started = await self._start(invocation, self._settings.init)
+        spent = 0.0
+        if started.reply is None and started.init is not None:
+            # The init was too slow: once more, on the function's own time.
+            self._tell_init(started, "timeout")
+            self._pool.destroy(started.cell)
+            before = time.perf_counter()
+            started = await self._start(invocation, function.timeout)
+            spent = time.perf_counter() - before
+            if started.reply is None and started.init is not None:
+                return self._end(started, invocation, None, spent, initialising=True)
+        if started.init is not None and not _is(started.reply, Word.INITIALIZED):
+            self._tell_init(started, "error")
+            return self._end(started, invocation, started.reply, 0.0, initialising=True)
+        return await self._invoke(started, invocation, spent)
+
+    async def _start(self, invocation: Invocation, seconds: float) -> _Started:
+        """Have a cell of the function: a warm one, or one started now."""
+        function = invocation.function
+        try:
+            async with self._trees.hold(function) as tree:
+                cell = await self._pool.claim(function, invocation.deadline)
+                cell.log.begin(invocation.id, want_tail=invocation.want_log_tail)
+                if cell.key is not None:
+                    return _Started(cell, None, None)
+                try:
+                    return await self._start_cold(cell, function, tree, seconds)
+                except BaseException:
+                    self._pool.destroy(cell)
+                    raise
+        except Refused as refused:
+            raise Unavailable(
+                f"the function's package cannot be used: {refused}"
+            ) from refused
+        except (WardenError, WardenGoneError) as error:
+            raise _no_cell(error) from error
+
+    async def _start_cold(
+        self, cell: Cell, function: FunctionVersion, tree: str, seconds: float
+    ) -> _Started:
+        stream = self._stream_name(function)
+        cell.bind(function, stream, self._lines)
+        credentials, _assigned = await asyncio.gather(
+            self._credentials(function, cell.id),
+            self._warden.ask(
+                "assign",
+                cell=cell.id,
+                tree=tree,
+                memory_mb=function.memory_mb,
+                ephemeral_mb=function.ephemeral_mb,
+            ),
+        )
+        variables = environment(function, credentials, stream, self._settings)
+        cell.log.platform(PlatformLines(function).init_start(self._clock.now()))
+        before = time.perf_counter()
+        reply = await cell.initialise(variables, seconds)
+        return _Started(cell, reply, (time.perf_counter() - before) * 1000)
+
+    async def _invoke(
+        self, started: _Started, invocation: Invocation, spent: float
+    ) -> InvocationResult:
+        """Run the event.  spent: seconds of the function's time that an init took."""
+        cell, function = started.cell, invocation.function
+        now, mono = self._clock.now(), self._clock.monotonic()
+        allowed = min(function.timeout - spent, invocation.deadline - mono)
+        cell.log.platform(PlatformLines(function).start(now, invocation.id))
+        event = Event(
+            id=invocation.id,
+            deadline_ms=int((now + max(0.0, allowed)) * 1000),
+            arn=invocation.invoked_arn,
+            trace=invocation.trace.amazon(),
+            client_context=invocation.client_context,
+            payload=invocation.payload,
+        )
+        before = time.perf_counter()
+        try:
+            reply = await cell.invoke(event, allowed)
+        except BaseException:
+            # The caller has left, or the cell cannot be thawed: what it runs is
+            # nobody's any more.
+            self._pool.destroy(cell)
+            raise
+        return self._end(
+            started, invocation, reply, spent + time.perf_counter() - before
+        )
+
+    def _end(
+        self,
+        started: _Started,
+        invocation: Invocation,
+        reply: Reply | None,
+        seconds: float,
+        *,
+        initialising: bool = False,
+    ) -> InvocationResult:
+        """Conclude: the result, the closing lines, the cell's next use or its end."""
+        cell = started.cell
+        finding = judge(
+            reply,
+            invocation.id,
+            seconds=_allowed(invocation, seconds),
+            out_of_memory=self._out_of_memory(cell, reply),
+            initialising=initialising,
+        )
+        result = conclude(
+            cell,
+            invocation,
+            finding,
+            now=self._clock.now(),
+            duration=seconds * 1000,
+            init=started.init,
+        )
+        self._over_memory.discard(cell.id)
+        self._part(cell, finding)
+        return result
+
+    def _part(self, cell: Cell, finding: Finding) -> None:
+        if finding.ending in (Ending.SUCCESS, Ending.ERROR):
+            cell.log.begin("", want_tail=False)
+            self._pool.release(cell)
+        else:
+            self._pool.destroy(cell)
+
+    def _tell_init(self, started: _Started, status: str) -> None:
+        """Write that an init has failed."""
+        cell = started.cell
+        if cell.function is None or started.init is None:
+            return
+        cell.log.drain()
+        line = PlatformLines(cell.function).init_report(
+            self._clock.now(), started.init, status
+        )
+        cell.log.platform(line)
+
+    def _out_of_memory(self, cell: Cell, reply: Reply | None) -> bool:
+        if cell.id in self._over_memory:
+            return True
+        return isinstance(reply, Lost) and cell.cgroup.kills() > 0
+
+    async def _turn_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TURN_SECONDS)
+            self._pool.turn()
+            for cell in self._pool.busy():
+                self._watch_memory(cell)
+
+    def _watch_memory(self, cell: Cell) -> None:
+        """
+        End a cell whose own memory is past the function's size.
+
+        The kernel's limit is that plus `/tmp`, so this one is ours to keep.
+        """
+        function = cell.function
+        if function is None:
+            return
+        limit = function.memory_mb * _MIB
+        # The peak is one number and cheap; the sum is read only when it may be over.
+        if cell.cgroup.peak() > limit and cell.cgroup.anonymous() > limit:
+            self._over_memory.add(cell.id)
+            cell.lose("the function uses more memory than it has")
+
+    def _stream_name(self, function: FunctionVersion) -> str:
+        day = datetime.fromtimestamp(self._clock.now(), UTC)
+        return f"{day:%Y/%m/%d}/[{function.version}]{token_hex(16)}"
+
+
+def _is(reply: Reply | None, word: Word) -> bool:
+    return isinstance(reply, Said) and reply.word is word
+
+
+def _allowed(invocation: Invocation, seconds: float) -> float:
+    """Give the time that a timeout's text names: the function's, unless cut short."""
+    timeout = float(invocation.function.timeout)
+    return timeout if seconds > timeout - 1 else seconds
+
+
+def _no_cell(error: Exception) -> Unavailable:
+    return Unavailable(
+        "the platform cannot make a cell now; retry later",
+        evidence={"warden": str(error)},
+    )

@@ -1,0 +1,239 @@
+"""
+What goes to a function's log: its own lines, and the platform's.
+
+The two never mix: the node alone writes platform lines, and a line of the
+function's that reads like one gets a mark in front (R7), so a person or a
+program that reads the log cannot take the one for the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol, final
+
+from casemate.core.function import Ending, FunctionVersion
+
+MARK: Final = "[function] "
+LINE_LIMIT: Final = 256 * 1024
+TAIL_LIMIT: Final = 4096
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """
+    One event of a log.
+
+    at: epoch milliseconds.  text: without its newline.  request_id: of the
+    invocation that it belongs to, or empty.  platform: written by the node.
+    """
+
+    at: int
+    text: str
+    request_id: str = ""
+    platform: bool = False
+
+
+class Lines(Protocol):
+    """Where log events go; must not block, and may drop what it cannot keep."""
+
+    def write(
+        self, function: FunctionVersion, stream: str, lines: Sequence[Line]
+    ) -> None: ...
+
+
+# What may stand before the word without a reader seeing that it does: spaces,
+# controls, punctuation, terminal sequences, marks of zero width.
+_LEAD: Final = r"(?:\x1b\[[0-9;?]*[A-Za-z]|[\W_])*"
+_POSING: Final = re.compile(
+    rf"^{_LEAD}(?:"
+    r"(?:START|END|REPORT|RESTORE_REPORT)\s+RequestId|"
+    r"(?:INIT_START|RESTORE_START)\s+Runtime|INIT_REPORT\s|RESTORE_REPORT\s|"
+    r"EXTENSION\s+Name|TELEMETRY\s+Name|LOGS\s+Name|XRAY\s+TraceId|"
+    r"RequestId:\s+\S+\s+(?:Error|Process)|"
+    r"\S{10,40}\s+[0-9a-f-]{36}\s+Task\s+timed\s+out"
+    r")",
+    re.IGNORECASE,
+)
+_PLATFORM_RECORD: Final = re.compile(r'"type"\s*:\s*"platform\.', re.IGNORECASE)
+
+
+def guarded(text: str) -> str:
+    """
+    Give a line of the function's as it may stand in its log.
+
+    Carriage returns become newlines inside the event (that is how the runtimes
+    keep a record of several lines together), and each of its lines is marked if
+    it poses as the platform's.
+    """
+    if "\r" in text:
+        pieces = text.removesuffix("\r").replace("\r\n", "\r").split("\r")
+        return "\n".join(MARK + p if _poses(p) else p for p in pieces)
+    return MARK + text if _poses(text) else text
+
+
+def _poses(text: str) -> bool:
+    head = text[:512]
+    if _POSING.match(head):
+        return True
+    if "{" not in head:
+        return False
+    if _PLATFORM_RECORD.search(text):
+        return True
+    # An escape could hide the word from the search: `"\u0070latform.start"`.
+    if "\\u" not in text and "\\/" not in text:
+        return False
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    kind = record.get("type") if isinstance(record, dict) else None
+    return isinstance(kind, str) and kind.lower().startswith("platform.")
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The figures of one invocation, for its REPORT line.  Times: milliseconds."""
+
+    request_id: str
+    duration: float
+    billed: int
+    memory_mb: int
+    used_mb: int
+    init: float | None
+    ending: Ending
+    error_type: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PlatformLines:
+    """Writes the platform's lines for one function, in its log format."""
+
+    function: FunctionVersion
+
+    def init_start(self, at: float) -> str:
+        """Write the first line of a cell."""
+        name = self.function.runtime
+        arn = (
+            f"arn:aws:lambda:{self.function.region}::runtime:"
+            f"{hashlib.sha256(name.encode()).hexdigest()}"
+        )
+        if self._json:
+            record = {
+                "initializationType": "on-demand",
+                "phase": "init",
+                "runtimeVersion": name,
+                "runtimeVersionArn": arn,
+                "functionName": self.function.name,
+                "functionVersion": self.function.version,
+            }
+            return _record(at, "platform.initStart", record)
+        return f"INIT_START Runtime Version: {name}\tRuntime Version ARN: {arn}"
+
+    def init_report(
+        self, at: float, duration: float, status: str, error_type: str = ""
+    ) -> str:
+        """Write that an init has failed.  duration: milliseconds."""
+        if self._json:
+            record: dict[str, object] = {
+                "initializationType": "on-demand",
+                "phase": "init",
+                "status": status,
+                "metrics": {"durationMs": round(duration, 3)},
+            }
+            if error_type:
+                record["errorType"] = error_type
+            return _record(at, "platform.initReport", record)
+        text = f"INIT_REPORT Init Duration: {duration:.2f} ms\tPhase: init"
+        tail = f"\tError Type: {error_type}" if error_type else ""
+        return f"{text}\tStatus: {status}{tail}"
+
+    def start(self, at: float, request_id: str) -> str:
+        """Write START."""
+        version = self.function.version
+        if self._json:
+            record = {"requestId": request_id, "version": version}
+            return _record(at, "platform.start", record)
+        return f"START RequestId: {request_id} Version: {version}"
+
+    def end(self, request_id: str) -> str | None:
+        """Write END; the JSON format has none."""
+        return None if self._json else f"END RequestId: {request_id}"
+
+    def fault(self, at: float, request_id: str, text: str) -> str:
+        """Write what the platform saw: a timeout or an exit."""
+        if self._json:
+            record = {"requestId": request_id, "message": text}
+            return _record(at, "platform.runtimeDone", record)
+        return text
+
+    def report(self, at: float, report: Report) -> str:
+        """Write REPORT."""
+        status = _STATUS[report.ending]
+        if self._json:
+            return _record(at, "platform.report", _report_record(report, status))
+        text = (
+            f"REPORT RequestId: {report.request_id}\t"
+            f"Duration: {report.duration:.2f} ms\t"
+            f"Billed Duration: {report.billed} ms\t"
+            f"Memory Size: {report.memory_mb} MB\t"
+            f"Max Memory Used: {report.used_mb} MB\t"
+        )
+        if report.init is not None:
+            text += f"Init Duration: {report.init:.2f} ms\t"
+        if status != "success":
+            text += f"Status: {status}\t"
+        if report.error_type:
+            text += f"Error Type: {report.error_type}\t"
+        return text
+
+    @property
+    def _json(self) -> bool:
+        return self.function.log_format.upper() == "JSON"
+
+
+_STATUS: Final[Mapping[Ending, str]] = {
+    Ending.SUCCESS: "success",
+    # To the platform an answer is an answer; Lambda marks only what it saw itself.
+    Ending.ERROR: "success",
+    Ending.TIMEOUT: "timeout",
+    Ending.OUT_OF_MEMORY: "error",
+    Ending.EXITED: "error",
+    Ending.INIT_ERROR: "error",
+}
+
+
+def _report_record(report: Report, status: str) -> dict[str, object]:
+    metrics: dict[str, object] = {
+        "durationMs": round(report.duration, 3),
+        "billedDurationMs": report.billed,
+        "memorySizeMB": report.memory_mb,
+        "maxMemoryUsedMB": report.used_mb,
+    }
+    if report.init is not None:
+        metrics["initDurationMs"] = round(report.init, 3)
+    record: dict[str, object] = {
+        "requestId": report.request_id,
+        "metrics": metrics,
+        "status": status,
+    }
+    if report.error_type:
+        record["errorType"] = report.error_type
+    return record
+
+
+def stamp(at: float) -> str:
+    """Write epoch seconds as `2026-01-31T12:34:56.789Z`."""
+    moment = datetime.fromtimestamp(at, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def _record(at: float, kind: str, record: Mapping[str, object]) -> str:
+    return json.dumps({"time": stamp(at), "type": kind, "record": record})

@@ -1,0 +1,1 @@
+"""The platform's own operations, as one more AWS service."""

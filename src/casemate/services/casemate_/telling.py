@@ -1,0 +1,45 @@
+"""
+What of a record its own account may read.
+
+A denial's evidence weighs the policies of both sides.  Where the resource is
+another account's, statements of that account's policies are left out; what
+broke inside the platform is the operator's alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from casemate.core.arn import Arn, NotAnArnError
+
+_HOUSE = "additionalEventData"
+
+
+def told(record: Mapping[str, object], *, account: str, operator: bool) -> str:
+    """Write a record as JSON for somebody of an account."""
+    house = record.get(_HOUSE)
+    kept = dict(house) if isinstance(house, Mapping) else {}
+    evidence = kept.get("evidence")
+    if not isinstance(evidence, Mapping):
+        evidence = {}
+    resource = evidence.get("resource") or kept.get("resource")
+    if not operator:
+        kept.pop("crash", None)
+    if not _own(resource, account):
+        kept["because"] = []
+        kept["evidence"] = {
+            member: value
+            for member, value in evidence.items()
+            if member in ("action", "resource", "remedy")
+        }
+    return json.dumps({**record, _HOUSE: kept})
+
+
+def _own(resource: object, account: str) -> bool:
+    if not isinstance(resource, str):
+        return True
+    try:
+        return Arn.parse(resource).account in ("", "aws", account)
+    except NotAnArnError:
+        return True

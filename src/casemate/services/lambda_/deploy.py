@@ -1,0 +1,297 @@
+"""
+The operations that make and change functions.
+
+1. The configuration is composed, or refused by name.
+2. The role exists, is of the account, and lets Lambda assume it.
+3. There is room.
+4. The package is read in a workshop cell; a bad one is refused, nothing written.
+5. The package is stored, then the function is committed: only now is the call
+   acknowledged.
+6. What is left is done behind the answer (`settle`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from casemate.core.call import Admitted
+from casemate.core.clock import Clock
+from casemate.core.errors import Invalid
+from casemate.core.operation import Parameters, operation
+from casemate.services.lambda_ import declared, state, tagging
+from casemate.services.lambda_.configuration import Composer
+from casemate.services.lambda_.describe import describe
+from casemate.services.lambda_.directory import Directory
+from casemate.services.lambda_.functions import present
+from casemate.services.lambda_.model import Build, Configuration, Function
+from casemate.services.lambda_.names import (
+    FunctionRef,
+    function_context,
+    function_resource,
+    here,
+    refer,
+)
+from casemate.services.lambda_.parameters import octets, structure, text, text_map
+from casemate.services.lambda_.ports import NewId, Packages
+from casemate.services.lambda_.refusals import (
+    INVALID,
+    busy,
+    in_state,
+    invalid,
+    precondition,
+)
+from casemate.services.lambda_.settings import PACKAGE, PACKAGE_BODY, FunctionSettings
+from casemate.services.lambda_.settle import Settler
+from casemate.services.lambda_.store import Store, already, settling
+from casemate.services.lambda_.usage import room_for
+
+_CHANGED: Final = (
+    INVALID,
+    "ResourceConflictException",
+    "ResourceNotFoundException",
+    "ServiceException",
+    "TooManyRequestsException",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Makes and changes functions."""
+
+    store: Store
+    directory: Directory
+    settler: Settler
+    composer: Composer
+    packages: Packages
+    settings: FunctionSettings
+    clock: Clock
+    new_id: NewId
+
+    @operation(
+        "CreateFunction",
+        action="lambda:CreateFunction",
+        resource=function_resource,
+        needs=declared.creates,
+        context=declared.create_context,
+        accepts=declared.CREATE,
+        only=declared.CREATE_ONLY,
+        mutates=True,
+        body_limit=PACKAGE_BODY,
+        errors=(*_CHANGED, "CodeStorageExceededException", "AccessDeniedException"),
+    )
+    async def create(self, call: Admitted) -> Mapping[str, object]:
+        """Make a function; it is Pending in the answer, and Active soon after."""
+        ref = _own(call)
+        tags = tagging.check(text_map(call.parameters, "Tags") or {})
+        # (1), (2)
+        configuration = self.composer.first(
+            call.parameters, account=ref.account, name=ref.name
+        )
+        if self.directory.find(ref) is not None:
+            raise already(ref.name)
+        code = structure(call.parameters, "Code") or {}
+        package = _package(octets(code, "ZipFile"))
+        # (3)
+        room_for(self.store, ref.account, len(package), self.settings, new=True)
+        # (4)
+        sha256 = await self._read(ref.account, package)
+        function = Function(
+            account=ref.account,
+            region=ref.region,
+            name=ref.name,
+            wanted=Build(
+                revision=self.new_id(),
+                sha256=sha256,
+                size=len(package),
+                configuration=configuration,
+            ),
+            serving=None,
+            life=state.created(),
+            modified_at=self.clock.now(),
+            tags=tags,
+        )
+        # (5), (6)
+        await self.settler.carry(self._found(function, package))
+        return describe(function)
+
+    @operation(
+        "UpdateFunctionCode",
+        action="lambda:UpdateFunctionCode",
+        resource=function_resource,
+        context=function_context,
+        accepts=declared.UPDATE_CODE,
+        only=declared.UPDATE_CODE_ONLY,
+        mutates=True,
+        body_limit=PACKAGE_BODY,
+        errors=(
+            *_CHANGED,
+            "CodeStorageExceededException",
+            "PreconditionFailedException",
+        ),
+    )
+    async def update_code(self, call: Admitted) -> Mapping[str, object]:
+        """Give a function another package; a dry run only says what would be."""
+        ref, deployed = present(self.directory, call)
+        ref = _unqualified(ref)
+        self.composer.architecture(call.parameters)
+        package = _package(octets(call.parameters, "ZipFile"))
+        revision = text(call.parameters, "RevisionId")
+        _changeable(deployed.function, revision)
+        room_for(self.store, ref.account, len(package), self.settings, new=False)
+        sha256 = await self._read(ref.account, package)
+        build = replace(
+            deployed.function.wanted,
+            revision=self.new_id(),
+            sha256=sha256,
+            size=len(package),
+        )
+        if call.parameters.get("DryRun") is True:
+            return describe(deployed.function, build=build)
+
+        def edit(now: Function) -> Function:
+            _changeable(now, revision)
+            return self._updated(
+                now, replace(build, configuration=now.wanted.configuration)
+            )
+
+        after = await self.settler.carry(self._updated_code(ref, edit, sha256, package))
+        return describe(after)
+
+    @operation(
+        "UpdateFunctionConfiguration",
+        action="lambda:UpdateFunctionConfiguration",
+        resource=function_resource,
+        needs=declared.passes_role,
+        context=function_context,
+        accepts=declared.UPDATE_CONFIGURATION,
+        only=declared.UPDATE_CONFIGURATION_ONLY,
+        mutates=True,
+        errors=(*_CHANGED, "PreconditionFailedException", "AccessDeniedException"),
+    )
+    async def update_configuration(self, call: Admitted) -> Mapping[str, object]:
+        """Change what is given of a configuration; the rest stays."""
+        ref, deployed = present(self.directory, call)
+        ref = _unqualified(ref)
+        revision = text(call.parameters, "RevisionId")
+        _changeable(deployed.function, revision)
+        identifier = self.new_id()
+        sha256 = deployed.function.wanted.sha256
+
+        def edit(now: Function) -> Function:
+            _changeable(now, revision)
+            if now.wanted.sha256 != sha256:
+                raise busy(ref.arn)  # another package came between
+            configuration = self._next(call.parameters, now)
+            return self._updated(
+                now,
+                replace(now.wanted, revision=identifier, configuration=configuration),
+            )
+
+        after = await self.settler.carry(self._updated_configuration(ref, edit, sha256))
+        return describe(after)
+
+    async def _updated_code(
+        self,
+        ref: FunctionRef,
+        edit: Callable[[Function], Function],
+        sha256: str,
+        package: bytes,
+    ) -> Function:
+        work = settling(ref, sha256)
+        async with self.store.holding(ref.account, sha256):
+            await self.store.begin(work)
+            try:
+                await self.store.keep(ref.account, package)
+                _, after = await self.store.change(ref, edit)
+            finally:
+                # Of an update that was not written there is nothing to settle;
+                # the package is then let go of.
+                self.settler.start(work)
+        return after
+
+    async def _updated_configuration(
+        self, ref: FunctionRef, edit: Callable[[Function], Function], sha256: str
+    ) -> Function:
+        work = settling(ref, sha256)
+        _, after = await self.store.change(ref, edit, begun=(work,))
+        self.settler.start(work)
+        return after
+
+    def _next(self, parameters: Parameters, now: Function) -> Configuration:
+        return self.composer.next(
+            parameters, now.wanted.configuration, account=now.account
+        )
+
+    def _updated(self, now: Function, build: Build) -> Function:
+        return replace(
+            now,
+            wanted=build,
+            life=state.updating(now.life),
+            modified_at=self.clock.now(),
+        )
+
+    async def _found(self, function: Function, package: bytes) -> Function:
+        work = settling(function.ref, function.wanted.sha256)
+        async with self.store.holding(function.account, function.wanted.sha256):
+            await self.store.begin(work)
+            try:
+                await self.store.keep(function.account, package)
+                await self.store.create(function)
+            finally:
+                self.settler.start(work)
+        return function
+
+    async def _read(self, account: str, package: bytes) -> str:
+        """Have a package read where it can do no harm; give its digest."""
+        sha256 = hashlib.sha256(package).hexdigest()
+        try:
+            await self.packages.check(account, package, sha256)
+        except Invalid as bad:
+            raise Invalid(
+                f"Could not unzip uploaded file. {bad.reason}",
+                code=INVALID,
+                evidence=bad.evidence,
+            ) from bad
+        return sha256
+
+
+def _own(call: Admitted) -> FunctionRef:
+    """Say which function is to be made: one of the caller's own account."""
+    ref = here(refer(call.parameters, call.scope), call.scope)
+    if ref.account != call.scope.account:
+        raise invalid("a function is made in the caller's own account only")
+    return _unqualified(ref)
+
+
+def _unqualified(ref: FunctionRef) -> FunctionRef:
+    if ref.qualifier:
+        raise invalid(
+            "This operation does not support qualified ARNs; leave the qualifier out"
+        )
+    return ref
+
+
+def _package(package: bytes | None) -> bytes:
+    if package is None:
+        raise invalid("Please provide a source for function code.")
+    if not package:
+        raise invalid("Uploaded file must be a non-empty zip")
+    if len(package) > PACKAGE:
+        raise invalid(
+            f"the package has {len(package)} bytes; one that is sent in the request "
+            f"may have at most {PACKAGE}"
+        )
+    return package
+
+
+def _changeable(function: Function, revision: str | None) -> None:
+    """Refuse a change that may not begin now."""
+    if function.life.state is state.State.PENDING:
+        raise in_state(function.life.state)
+    if function.life.busy:
+        raise busy(function.ref.arn)
+    if revision and revision != function.wanted.revision:
+        raise precondition("Lambda Function")

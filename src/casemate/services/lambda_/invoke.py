@@ -1,0 +1,179 @@
+"""
+Invoke: from an admitted call to a function's answer.
+
+The hot path.  A function is found by dictionary look-ups, and the payload is
+checked without being built: a payload of a million small objects would cost the
+event loop half a second otherwise.
+
+Source: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import orjson
+
+from casemate.core.call import Admitted
+from casemate.core.clock import Clock
+from casemate.core.errors import Invalid, TooLarge
+from casemate.core.function import FunctionVersion, Invocation
+from casemate.core.operation import operation
+from casemate.services.lambda_ import declared
+from casemate.services.lambda_.directory import Deployed, Directory
+from casemate.services.lambda_.functions import present
+from casemate.services.lambda_.names import (
+    FunctionRef,
+    function_context,
+    function_resource,
+)
+from casemate.services.lambda_.parameters import octets, text
+from casemate.services.lambda_.ports import Run
+from casemate.services.lambda_.refusals import INVALID, in_state, invalid, not_found
+from casemate.services.lambda_.settings import CLIENT_CONTEXT, PAYLOAD, FunctionSettings
+from casemate.services.lambda_.settle import Settler
+from casemate.services.lambda_.state import State
+
+_SLACK: Final = 65_536
+"""Bytes beyond a payload's limit that the front lets in, so that it is this
+operation that refuses, in its own words."""
+
+_well_formed = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoking:
+    """Runs functions."""
+
+    directory: Directory
+    settler: Settler
+    run: Run
+    settings: FunctionSettings
+    clock: Clock
+
+    @operation(
+        "Invoke",
+        action="lambda:InvokeFunction",
+        resource=function_resource,
+        context=function_context,
+        accepts=declared.INVOKE,
+        only=declared.INVOKE_ONLY,
+        mutates=False,
+        body_limit=PAYLOAD + _SLACK,
+        errors=(
+            INVALID,
+            "InvalidRequestContentException",
+            "RequestTooLargeException",
+            "ResourceConflictException",
+            "ResourceNotFoundException",
+            "ServiceException",
+            "TooManyRequestsException",
+        ),
+    )
+    async def invoke(self, call: Admitted) -> Mapping[str, object]:
+        """Run a function and give its answer; a dry run only says that one may."""
+        parameters = call.parameters
+        kind = text(parameters, "InvocationType") or "RequestResponse"
+        if kind not in declared.INVOKE_ONLY["InvocationType"]:
+            raise invalid(f"`InvocationType` `{kind[:32]}` is not here yet")
+        ref, deployed = present(self.directory, call)
+        payload = checked(octets(parameters, "Payload") or b"")
+        context = client_context(text(parameters, "ClientContext"))
+        if kind == "DryRun":
+            return {"StatusCode": 204}
+        version = deployed.version
+        if version is None or deployed.function.life.state is not State.ACTIVE:
+            version = await self._awaited(ref, deployed)
+        tail = text(parameters, "LogType") == "Tail"
+        result = await self.run.run(
+            Invocation(
+                id=call.arrival.id,
+                function=version,
+                invoked_arn=ref.qualified,
+                payload=payload,
+                trace=call.arrival.trace,
+                deadline=call.arrival.started
+                + version.timeout
+                + self.settings.start_seconds,
+                client_context=context,
+                want_log_tail=tail,
+            )
+        )
+        answer: dict[str, object] = {
+            "StatusCode": 200,
+            "ExecutedVersion": version.version,
+            "Payload": result.payload,
+        }
+        if result.error is not None:
+            answer["FunctionError"] = result.error
+        if tail:
+            answer["LogResult"] = base64.b64encode(result.log_tail).decode("ascii")
+        return answer
+
+    async def _awaited(self, ref: FunctionRef, deployed: Deployed) -> FunctionVersion:
+        """Wait for a function that is being created.  Raises Conflict, NotFound."""
+        await self.settler.wait(deployed.function, self.settings.pending_seconds)
+        now = self.directory.find(ref)
+        if now is None:
+            raise not_found(ref.qualified)
+        if now.version is None or now.function.life.state is not State.ACTIVE:
+            raise in_state(now.function.life.state)
+        return now.version
+
+
+def checked(payload: bytes) -> bytes:
+    """
+    Give a payload that is JSON, `{}` for none.
+
+    Raises TooLarge, Invalid.
+    """
+    if len(payload) > PAYLOAD:
+        raise TooLarge(
+            f"Request must be smaller than {PAYLOAD} bytes for the InvokeFunction "
+            "operation",
+            members={"Type": "User"},
+        )
+    if not payload:
+        return b"{}"
+    try:
+        if not payload.isascii():
+            payload.decode()  # the parser below looks at no UTF-8
+        _well_formed(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+        raise _content(f"Could not parse request body into json: {cause}") from cause
+    return payload
+
+
+def client_context(given: str | None) -> str | None:
+    """
+    Read a client context: JSON in base64, at most 3,583 bytes of it.
+
+    Gives one line of ASCII JSON, fit for a header.  Raises Invalid.
+    """
+    if not given:
+        return None
+    if len(given) > CLIENT_CONTEXT:
+        raise invalid(
+            f"Client context must be no more than {CLIENT_CONTEXT} bytes when encoded"
+        )
+    try:
+        content = orjson.loads(base64.b64decode(given, validate=True))
+    except (binascii.Error, ValueError) as cause:
+        raise _content(
+            "Client context must be a valid Base64-encoded JSON object."
+        ) from cause
+    if not isinstance(content, dict):
+        raise _content("Client context must be a valid Base64-encoded JSON object.")
+    return json.dumps(content, separators=(",", ":"))
+
+
+def _content(reason: str) -> Invalid:
+    return Invalid(
+        reason, code="InvalidRequestContentException", members={"Type": "User"}
+    )

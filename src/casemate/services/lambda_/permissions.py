@@ -1,0 +1,168 @@
+"""The operations on the resource policies of functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
+
+from casemate.core.call import Admitted
+from casemate.core.errors import Conflict, NotFound
+from casemate.core.operation import operation
+from casemate.services.lambda_ import policy
+from casemate.services.lambda_.declared import QUALIFIED, permission_context
+from casemate.services.lambda_.directory import Directory
+from casemate.services.lambda_.functions import present
+from casemate.services.lambda_.model import Function, Grant
+from casemate.services.lambda_.names import (
+    FunctionRef,
+    function_context,
+    function_resource,
+)
+from casemate.services.lambda_.parameters import needed, text
+from casemate.services.lambda_.ports import NewId
+from casemate.services.lambda_.refusals import INVALID, invalid, precondition
+from casemate.services.lambda_.settings import FunctionSettings
+from casemate.services.lambda_.store import Store
+
+_ERRORS: Final = (
+    INVALID,
+    "ResourceNotFoundException",
+    "ServiceException",
+    "TooManyRequestsException",
+)
+_CHANGES: Final = (
+    *_ERRORS,
+    "PreconditionFailedException",
+    "PublicPolicyException",
+    "ResourceConflictException",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permissions:
+    """Who besides the account may use a function."""
+
+    store: Store
+    directory: Directory
+    settings: FunctionSettings
+    new_id: NewId
+
+    @operation(
+        "AddPermission",
+        action="lambda:AddPermission",
+        resource=function_resource,
+        context=permission_context,
+        accepts=(
+            *QUALIFIED,
+            "StatementId",
+            "Action",
+            "Principal",
+            "SourceArn",
+            "SourceAccount",
+            "RevisionId",
+        ),
+        mutates=True,
+        errors=(*_CHANGES, "PolicyLengthExceededException"),
+    )
+    async def add(self, call: Admitted) -> Mapping[str, object]:
+        """Add one statement to a function's policy."""
+        ref, _ = present(self.directory, call)
+        ref = _unqualified(ref)
+        given = policy.grant(
+            sid=needed(call.parameters, "StatementId"),
+            action=needed(call.parameters, "Action"),
+            principal=needed(call.parameters, "Principal"),
+            source_arn=text(call.parameters, "SourceArn") or "",
+            source_account=text(call.parameters, "SourceAccount") or "",
+        )
+        if policy.public(given) and not self.settings.unsafe_public_policies:
+            raise policy.public_refused()
+        revision, identifier = text(call.parameters, "RevisionId"), self.new_id()
+
+        def edit(now: Function) -> Function:
+            _current(now, revision)
+            return _with(now, given, identifier)
+
+        await self.store.change(ref, edit)
+        written = orjson.dumps(policy.statement(given, ref.arn)).decode()
+        return {"Statement": written}
+
+    @operation(
+        "RemovePermission",
+        action="lambda:RemovePermission",
+        resource=function_resource,
+        context=function_context,
+        accepts=(*QUALIFIED, "StatementId", "RevisionId"),
+        mutates=True,
+        errors=_CHANGES,
+    )
+    async def remove(self, call: Admitted) -> Mapping[str, object]:
+        """Take one statement out of a function's policy."""
+        ref, _ = present(self.directory, call)
+        ref = _unqualified(ref)
+        sid = needed(call.parameters, "StatementId")
+        revision, identifier = text(call.parameters, "RevisionId"), self.new_id()
+
+        def edit(now: Function) -> Function:
+            kept = tuple(given for given in now.grants if given.sid != sid)
+            if len(kept) == len(now.grants):
+                raise NotFound(
+                    f"Statement {sid[:100]} is not found in resource policy.",
+                    members={"Type": "User"},
+                )
+            _current(now, revision)
+            return replace(now, grants=kept, policy_revision=identifier if kept else "")
+
+        await self.store.change(ref, edit)
+        return {}
+
+    @operation(
+        "GetPolicy",
+        action="lambda:GetPolicy",
+        resource=function_resource,
+        context=function_context,
+        accepts=QUALIFIED,
+        mutates=False,
+        errors=_ERRORS,
+    )
+    async def get(self, call: Admitted) -> Mapping[str, object]:
+        """Show a function's policy."""
+        ref, deployed = present(self.directory, call)
+        function = deployed.function
+        if ref.qualifier or not function.grants:
+            raise NotFound(
+                "The resource you requested does not exist.", members={"Type": "User"}
+            )
+        return {
+            "Policy": policy.document(function),
+            "RevisionId": function.policy_revision,
+        }
+
+
+def _unqualified(ref: FunctionRef) -> FunctionRef:
+    if ref.qualifier:
+        raise invalid("We currently do not support adding policies for $LATEST.")
+    return ref
+
+
+def _current(now: Function, revision: str | None) -> None:
+    # A policy that is not there yet goes by the function's own revision.
+    latest = now.policy_revision or now.wanted.revision
+    if revision and revision != latest:
+        raise precondition("Lambda function's policy")
+
+
+def _with(now: Function, given: Grant, identifier: str) -> Function:
+    if any(there.sid == given.sid for there in now.grants):
+        raise Conflict(
+            f"The statement id ({given.sid}) provided already exists. Please provide a "
+            "new statement id, or remove the existing statement.",
+            members={"Type": "User"},
+        )
+    after = replace(now, grants=(*now.grants, given), policy_revision=identifier)
+    if len(policy.document(after).encode()) > policy.LIMIT:
+        raise policy.too_long()
+    return after

@@ -1,0 +1,111 @@
+"""The service: its nouns put together, and what the composer needs of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+from casemate.core.arn import Arn
+from casemate.core.clock import Clock
+from casemate.core.operation import Operation, operations_of
+from casemate.services.lambda_.configuration import Composer
+from casemate.services.lambda_.deploy import Deployment
+from casemate.services.lambda_.directory import Directory
+from casemate.services.lambda_.facts import ResourceFacts
+from casemate.services.lambda_.functions import Functions
+from casemate.services.lambda_.invoke import Invoking
+from casemate.services.lambda_.permissions import Permissions
+from casemate.services.lambda_.ports import (
+    NewId,
+    Packages,
+    Roles,
+    Run,
+    Runtimes,
+    Tokens,
+)
+from casemate.services.lambda_.settings import FunctionSettings
+from casemate.services.lambda_.settle import Settler
+from casemate.services.lambda_.store import Store
+from casemate.services.lambda_.tags import Tags
+from casemate.substrate.ports import Blobs, Records
+
+NAME: Final = "lambda"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LambdaService:
+    """AWS Lambda."""
+
+    name: str
+    operations: tuple[Operation, ...]
+    directory: Directory
+    settler: Settler
+
+    @classmethod
+    def compose(
+        cls,
+        *,
+        records: Records,
+        blobs: Blobs,
+        roles: Roles,
+        runtimes: Runtimes,
+        packages: Packages,
+        run: Run,
+        tokens: Tokens,
+        clock: Clock,
+        new_id: NewId,
+        settings: FunctionSettings,
+    ) -> Self:
+        """Put the service together.  Nothing runs until `resume` or a call."""
+        store = Store(records, blobs)
+        directory = Directory(records, store)
+        settler = Settler(store, run)
+        nouns = (
+            Functions(
+                store=store,
+                directory=directory,
+                settler=settler,
+                run=run,
+                tokens=tokens,
+                settings=settings,
+            ),
+            Deployment(
+                store=store,
+                directory=directory,
+                settler=settler,
+                composer=Composer(settings=settings, runtimes=runtimes, roles=roles),
+                packages=packages,
+                settings=settings,
+                clock=clock,
+                new_id=new_id,
+            ),
+            Invoking(
+                directory=directory,
+                settler=settler,
+                run=run,
+                settings=settings,
+                clock=clock,
+            ),
+            Tags(store=store, directory=directory),
+            Permissions(
+                store=store, directory=directory, settings=settings, new_id=new_id
+            ),
+        )
+        return cls(
+            name=NAME,
+            operations=operations_of(NAME, *nouns),
+            directory=directory,
+            settler=settler,
+        )
+
+    def resource_facts(self, arn: Arn) -> ResourceFacts | None:
+        """Tell the authz room what is known of a function; None if it is not there."""
+        return self.directory.resource_facts(arn)
+
+    def resume(self) -> int:
+        """Take up what an earlier run of the platform left; give the count."""
+        return self.settler.resume()
+
+    async def close(self) -> None:
+        """Stop the work behind the answers; what is left is taken up at next start."""
+        await self.settler.close()

@@ -1,0 +1,275 @@
+"""Ordered entries in named streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import final
+
+import apsw
+
+from casemate.substrate.ports import SHARED, Entry, NewEntry
+from casemate.substrate.sqlite.backlog import Backlog, Name
+from casemate.substrate.sqlite.limits import Limits, TooLargeError
+from casemate.substrate.sqlite.prefix import past
+from casemate.substrate.sqlite.readers import Readers, Row
+from casemate.substrate.sqlite.streams import Stream, Streams
+from casemate.substrate.sqlite.vault import Vault
+from casemate.substrate.sqlite.writer import Job, Writer
+
+_INSERT = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
+_ID = "SELECT id FROM streams WHERE account = ? AND name = ?"
+_READ = """
+SELECT position, at, kind, data FROM entries
+WHERE stream = ? AND position > ? ORDER BY position LIMIT ?
+"""
+_READ_BACK = """
+SELECT position, at, kind, data FROM entries
+WHERE stream = ? AND position < ? ORDER BY position DESC LIMIT ?
+"""
+_NAMES = """
+SELECT name FROM streams WHERE account = ? AND name {low} ? {high}
+AND entries > 0 ORDER BY name LIMIT ?
+"""
+_OLD = """
+SELECT position, length(data) FROM entries WHERE stream = ? AND at < ? LIMIT 5000
+"""
+_FIRST = """
+SELECT position, length(data) FROM entries WHERE stream = ?
+ORDER BY position LIMIT 5000
+"""
+_REMOVE = "DELETE FROM entries WHERE stream = ? AND position = ?"
+_END = 2**63 - 1
+
+
+@final
+class SqliteLog:
+    """
+    The `Log` of one file; a `writer.Lazy` too.
+
+    Streams of `SHARED` are the platform's own record: they may use the space
+    held back when the disk is full, and are never cut to a size.
+    """
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        readers: Readers,
+        vault: Vault,
+        limits: Limits,
+        streams: Streams,
+    ) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._vault = vault
+        self._limits = limits
+        self._streams = streams
+        self.backlog = Backlog(limits)
+
+    async def append(
+        self, account: str, stream: str, entries: Sequence[NewEntry]
+    ) -> int:
+        """
+        Append durably; give the last position.
+
+        Raises FullError, TooLargeError, NoKeyError.
+        """
+        self._check(account, stream, entries)
+        job = self._appending((account, stream), entries)
+        last: int = await self._writer.run(job)
+        return last
+
+    def append_soon(
+        self, account: str, stream: str, entries: Sequence[NewEntry]
+    ) -> None:
+        """Append with the next group.  Raises TooLargeError, NoKeyError."""
+        self._check(account, stream, entries)
+        if entries and self.backlog.add((account, stream), entries):
+            self._writer.nudge()
+
+    def take(self) -> Sequence[Job]:
+        """Give the writer what waits: a job for each stream."""
+        jobs = []
+        for name, entries in self.backlog.take().items():
+            job = self._appending(name, entries)
+            job.failed = self._dropping(name, len(entries))
+            jobs.append(job)
+        return jobs
+
+    def read(
+        self, account: str, stream: str, *, after: int = 0, limit: int = 1000
+    ) -> Sequence[Entry]:
+        """Read oldest first.  Raises DamagedError."""
+        return self._select(_READ, account, stream, after, limit)
+
+    def read_back(
+        self, account: str, stream: str, *, before: int | None = None, limit: int = 1000
+    ) -> Sequence[Entry]:
+        """Read newest first.  Raises DamagedError."""
+        end = _END if before is None else before
+        return self._select(_READ_BACK, account, stream, end, limit)
+
+    def streams(
+        self, account: str, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """Name the streams that have entries, in order."""
+        low, start = (">", after) if after >= prefix else (">=", prefix)
+        end = past(prefix)
+        sql = _NAMES.format(low=low, high="" if end is None else "AND name < ?")
+        bounds = (start,) if end is None else (start, end)
+        rows = self._readers.rows(sql, (account, *bounds, limit))
+        return [str(row[0]) for row in rows]
+
+    async def trim(self, account: str, stream: str, *, before: int) -> int:
+        """
+        Delete the entries older than an epoch millisecond; give their count.
+
+        In steps of 5,000, so that nobody waits long behind it.
+        """
+        total = 0
+        while count := await self._removed((account, stream), _OLD, before):
+            total += count
+        return total
+
+    async def drop(self, account: str, stream: str) -> None:
+        """Delete a stream; at once for readers, then entry by entry."""
+        name = (account, stream)
+
+        def apply(connection: apsw.Connection) -> int | None:
+            found = self._streams.find(connection, name)
+            if found is None:
+                return None
+            # Noted, so that a process killed in the middle goes on later.
+            connection.execute("INSERT INTO doomed VALUES (?)", (found.id,))
+            connection.execute("DELETE FROM streams WHERE id = ?", (found.id,))
+            self._streams.forget(name)
+            return found.id
+
+        number: int | None = await self._writer.run(Job(apply=apply, grows=False))
+        while number is not None and await self._cleared(number):
+            continue
+
+    async def sweep(self) -> int:
+        """Go on with deletions that were interrupted; give their count."""
+        rows = self._readers.rows("SELECT stream FROM doomed", ())
+        for (number,) in rows:
+            while await self._cleared(int(str(number))):
+                continue
+        return len(rows)
+
+    def _check(self, account: str, stream: str, entries: Sequence[NewEntry]) -> None:
+        self._limits.check_names(account, stream)
+        self._vault.check(account)
+        for entry in entries:
+            self._limits.check_names(entry.kind)
+            if len(entry.data) > self._limits.entry_bytes:
+                most = self._limits.entry_bytes
+                raise TooLargeError(f"a log entry has at most {most} bytes")
+            if not -(2**63) <= entry.at < 2**63:
+                raise ValueError("a time has 64 bits")
+
+    def _appending(self, name: Name, entries: Sequence[NewEntry]) -> Job:
+        return Job(
+            apply=lambda connection: self._append(connection, name, entries),
+            grows=name[0] != SHARED,
+        )
+
+    def _dropping(self, name: Name, count: int) -> Callable[[Exception], None]:
+        return lambda _error: self.backlog.drop(name, count)
+
+    def _append(
+        self, connection: apsw.Connection, name: Name, entries: Sequence[NewEntry]
+    ) -> int:
+        if not entries:
+            found = self._streams.find(connection, name)
+            return found.last if found else 0
+        # Asked for before the stream is made: nothing is written without a key.
+        self._vault.check(name[0])
+        stream = self._streams.make(connection, name)
+        rows = [
+            self._row(name, stream.id, position, entry)
+            for position, entry in enumerate(entries, stream.last + 1)
+        ]
+        connection.executemany(_INSERT, rows)
+        stream.last += len(rows)
+        stream.entries += len(rows)
+        stream.size += sum(len(row[4]) for row in rows)
+        self._streams.changed(stream)
+        if name[0] != SHARED:
+            self._cut_to_size(connection, stream)
+        return stream.last
+
+    def _row(
+        self, name: Name, number: int, position: int, entry: NewEntry
+    ) -> tuple[int, int, int, str, bytes]:
+        account, stream = name
+        place = ("entry", stream, number, position, entry.at, entry.kind)
+        sealed = self._vault.seal(account, entry.data, *place)
+        return number, position, entry.at, entry.kind, sealed
+
+    def _cut_to_size(self, connection: apsw.Connection, stream: Stream) -> None:
+        """Remove the oldest entries of a stream that has grown past its limit."""
+        while stream.size > self._limits.stream_bytes:
+            rows = connection.execute(_FIRST, (stream.id,)).fetchall()
+            over, gone = stream.size - self._limits.stream_bytes, []
+            for position, size in rows:
+                if over <= 0:
+                    break
+                gone.append((position, size))
+                over -= int(str(size))
+            if not self._remove(connection, stream, gone):
+                return
+
+    def _remove(
+        self, connection: apsw.Connection, stream: Stream, rows: Sequence[Row]
+    ) -> int:
+        numbers = [(int(str(position)), int(str(size))) for position, size in rows]
+        connection.executemany(_REMOVE, [(stream.id, p) for p, _ in numbers])
+        stream.entries -= len(numbers)
+        stream.size -= sum(size for _, size in numbers)
+        self._streams.changed(stream)
+        return len(numbers)
+
+    async def _removed(self, name: Name, sql: str, before: int) -> int:
+        def apply(connection: apsw.Connection) -> int:
+            stream = self._streams.find(connection, name)
+            if stream is None:
+                return 0
+            rows = connection.execute(sql, (stream.id, before)).fetchall()
+            return self._remove(connection, stream, rows)
+
+        count: int = await self._writer.run(Job(apply=apply, grows=False))
+        return count
+
+    async def _cleared(self, number: int) -> bool:
+        """Delete some entries of a dropped stream; False when none is left."""
+
+        def apply(connection: apsw.Connection) -> bool:
+            rows = connection.execute(_FIRST, (number,)).fetchall()
+            connection.executemany(_REMOVE, [(number, row[0]) for row in rows])
+            if not rows:
+                connection.execute("DELETE FROM doomed WHERE stream = ?", (number,))
+            return bool(rows)
+
+        more: bool = await self._writer.run(Job(apply=apply, grows=False))
+        return more
+
+    def _select(
+        self, sql: str, account: str, stream: str, bound: int, limit: int
+    ) -> list[Entry]:
+        found = self._readers.rows(_ID, (account, stream))
+        if not found:
+            return []
+        number = int(str(found[0][0]))
+        rows = self._readers.rows(sql, (number, bound, limit))
+        return [self._opened(account, stream, number, row) for row in rows]
+
+    def _opened(self, account: str, stream: str, number: int, row: Row) -> Entry:
+        position, at, kind, sealed = row
+        assert isinstance(position, int)  # noqa: S101 — STRICT tables hold these types
+        assert isinstance(at, int)  # noqa: S101
+        assert isinstance(kind, str)  # noqa: S101
+        assert isinstance(sealed, bytes)  # noqa: S101
+        place = ("entry", stream, number, position, at, kind)
+        data = self._vault.open(account, sealed, *place)
+        return Entry(position=position, at=at, kind=kind, data=data)

@@ -1,0 +1,198 @@
+"""
+The warden's entry: `up` (no word) runs the platform, `doctor` grades the host.
+
+Started by `casemate up` in place of itself, with `-I -S`: nothing but the standard
+library and this package can be imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import resource
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from casemate_warden import cgroups, doctor, facts, ground, images, oci
+from casemate_warden.assembly import Plan
+from casemate_warden.ground import CannotStart
+from casemate_warden.guard import Guard
+from casemate_warden.loop import Loop
+from casemate_warden.supervisor import ChildEnded, Settings, Supervisor
+from casemate_warden.sweep import StillThere
+from casemate_warden.words import Refused
+
+DATA: Final = Path("/var/lib/casemate")
+LISTEN: Final = "127.0.0.1:4443"
+REGION: Final = "us-east-1"
+MB: Final = 1 << 20
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Exits 0 after a clean stop, 1 with one line otherwise."""
+    options = _parser().parse_args(arguments)
+    options.python = options.python.absolute()
+    try:
+        sys.exit(_doctor(options) if options.mode == "doctor" else _up(options))
+    except (CannotStart, ChildEnded, StillThere, Refused) as error:
+        sys.exit(f"casemate: {error}")
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, "?")
+        sys.exit(f"casemate: the system refused ({name}): {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="casemate up", allow_abbrev=False)
+    add = parser.add_argument
+    add("mode", nargs="?", choices=("up", "doctor"), default="up")
+    add("--python", type=Path, required=True, help=argparse.SUPPRESS)
+    add("--data", type=Path, default=DATA, help="data folder")
+    add("--listen", type=_listen, default=LISTEN, help="HOST:PORT")
+    add("--region", default=REGION)
+    add("--root-key-file", type=Path, help="the operator's own root key")
+    add("--pool", type=_count, default=2, help="generic cells waiting per runtime")
+    add("--grace", type=_count, default=30, help="seconds that a stop may take")
+    add("--trees", type=_count, help="MB that unpacked code may take (memory / 4)")
+    add("--accept-floor", action="append", default=[], metavar="NAME")
+    add("--json", action="store_true", help="doctor: as JSON")
+    return parser
+
+
+def _listen(text: str) -> ground.Listen:
+    try:
+        return ground.Listen.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"`{text}` is not a whole number")
+    return int(text)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    findings = doctor.grade(facts.probe(_absolute(options.data), options.python))
+    print(doctor.as_json(findings) if options.json else doctor.as_text(findings))
+    return 1 if doctor.below_floor(findings, options.accept_floor) else 0
+
+
+def _absolute(path: Path) -> Path:
+    """Where a path really is: the platform is named after it."""
+    return Path(os.path.realpath(path))
+
+
+def say(text: str) -> None:
+    """Progress and trouble, for the operator who watches."""
+    print(f"casemate: {text}", file=sys.stderr, flush=True)
+
+
+def _up(options: argparse.Namespace) -> int:
+    if os.geteuid() != 0:
+        raise CannotStart("this needs root: run it with sudo")
+    os.umask(0o022)
+    _own_descriptors()
+    data = _absolute(options.data)
+    chosen = _check_floor(data, options)
+    people = ground.users()
+    ground.prepare_data(data, people)
+    held = ground.lock(data)
+    run = ground.run_folder(data)
+    parent = f"casemate-{run.name}"
+    guard = Guard(parent)
+    door = ground.door(options.listen)
+    listen = replace(options.listen, port=door.getsockname()[1])
+    settings = Settings(
+        data=data,
+        listen=listen,
+        region=options.region,
+        root_key_file=options.root_key_file,
+        pool=options.pool,
+        grace=options.grace,
+        python=options.python,
+    )
+    plan = Plan(
+        run=run,
+        parent=parent,
+        runtime=chosen.path,
+        images=_build_images(data / "images", options.python),
+        trees_mb=options.trees or _quarter_of_memory(),
+    )
+    supervisor = Supervisor(
+        settings=settings, people=people, plan=plan, loop=Loop(), log=say
+    )
+    try:
+        supervisor.run(
+            door.detach(),
+            lambda: print(
+                f"casemate is ready: https://{listen} (data {data})", flush=True
+            ),
+        )
+    finally:
+        guard.dismiss()
+        os.close(held)
+    return 0
+
+
+def _own_descriptors() -> None:
+    """
+    Whoever started this passes nothing on but the standard streams.
+
+    Descriptors 0 to 3 are spoken for, so that no cell's lands on one of them.
+    """
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    while (spare := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 3:  # noqa: PLR2004
+        continue
+    os.close(spare)
+    # Every cell costs a dozen descriptors.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _check_floor(data: Path, options: argparse.Namespace) -> oci.Runtime:
+    """Says what weakens this host; refuses below the floor."""
+    found = facts.probe(data, options.python)
+    findings = doctor.grade(found)
+    for finding in findings:
+        if finding.grade != "ok":
+            say(f"{finding.grade} {finding.id}: {finding.message}")
+    below = doctor.below_floor(findings, options.accept_floor)
+    if below:
+        raise CannotStart(f"below the floor: {below[0].message}; {below[0].todo}")
+    chosen, reason = oci.choose(list(found.runtimes), cgroups.version())
+    if chosen is None:
+        raise CannotStart(reason)
+    say(f"cells are made by {chosen.path}: {reason}")
+    return chosen
+
+
+def _build_images(folder: Path, python: Path) -> list[images.Image]:
+    """Every runtime whose parts are all here; one that lacks a part says so."""
+    packages = next(python.parents[1].glob("lib/python3.*/site-packages"), None)
+    if packages is None:
+        raise CannotStart(f"{python} is not in a virtual environment")
+    sources = images.Sources(site=Path(__file__).parents[1], packages=packages)
+    built: list[images.Image] = []
+    for recipe in images.recipes():
+        say(f"runtime image {recipe.runtime}")
+        try:
+            built.append(images.build(recipe, folder, sources))
+        except images.Missing as missing:
+            say(f"runtime {recipe.runtime} is left out: {missing}")
+    images.drop_others(folder, built)
+    if not built:
+        raise CannotStart("no runtime can be built on this host")
+    return built
+
+
+def _quarter_of_memory() -> int:
+    pages = os.sysconf("SC_PHYS_PAGES")
+    return os.sysconf("SC_PAGE_SIZE") * pages // MB // 4
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""
+Grades a host: what Casemate needs, what weakens it, and what to do about each.
+
+Pure: `Facts` in, findings out. The floor is every `fail`; an operator may lower one
+by its name, which is recorded, and nothing else lowers it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+from casemate_warden import oci
+from casemate_warden.facts import Facts
+
+Grade = Literal["ok", "warn", "fail"]
+OLDEST_KERNEL: Final = (5, 14)
+NEEDED_V1: Final = frozenset({"memory", "cpu", "cpuacct", "pids", "freezer", "devices"})
+NEEDED_V2: Final = frozenset({"memory", "cpu", "pids"})
+MACHINES: Final = frozenset({"x86_64", "aarch64"})
+# Setting: the least value that keeps a stranger from learning or doing too much.
+LEAST: Final = {
+    "kernel/kptr_restrict": 1,
+    "kernel/dmesg_restrict": 1,
+    "kernel/yama/ptrace_scope": 1,
+    "kernel/unprivileged_bpf_disabled": 1,
+    "fs/protected_hardlinks": 1,
+    "fs/protected_symlinks": 1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One graded point. `todo` is empty when all is well."""
+
+    id: str
+    grade: Grade
+    message: str
+    todo: str = ""
+
+
+def _need(name: str, held: bool, message: str, todo: str) -> Finding:
+    if held:
+        return Finding(id=name, grade="ok", message=message)
+    return Finding(id=name, grade="fail", message=f"not so: {message}", todo=todo)
+
+
+def _wish(name: str, held: bool, good: str, bad: str, todo: str) -> Finding:
+    if held:
+        return Finding(id=name, grade="ok", message=good)
+    return Finding(id=name, grade="warn", message=bad, todo=todo)
+
+
+def _kernel(facts: Facts) -> Iterable[Finding]:
+    oldest = ".".join(map(str, OLDEST_KERNEL))
+    yield _need(
+        "kernel",
+        facts.kernel >= OLDEST_KERNEL,
+        f"the kernel is {oldest} or later",
+        f"boot a Linux of {oldest} or later",
+    )
+    yield _need(
+        "machine",
+        facts.machine in MACHINES,
+        "the machine is one whose system calls are known here",
+        f"run on one of {', '.join(sorted(MACHINES))}",
+    )
+    yield _need(
+        "mounts",
+        facts.mount_api,
+        "mounts can be made by descriptor",
+        "boot a kernel with fsopen(2) and mount_setattr(2), as root",
+    )
+    yield _need(
+        "overlay",
+        "overlay" in facts.filesystems,
+        "overlayfs is there",
+        "load the module `overlay`",
+    )
+    yield _need(
+        "seccomp",
+        facts.seccomp,
+        "the kernel filters system calls",
+        "boot a kernel with CONFIG_SECCOMP_FILTER",
+    )
+    yield _need(
+        "user-namespaces",
+        facts.user_namespaces != 0,
+        "user namespaces can be made",
+        "set the sysctl user.max_user_namespaces above 0",
+    )
+
+
+def _cgroups(facts: Facts) -> Iterable[Finding]:
+    needed = NEEDED_V1 if facts.cgroup == 1 else NEEDED_V2
+    missing = ", ".join(sorted(needed - facts.controllers))
+    yield _need(
+        "controllers",
+        not missing,
+        "every control group controller that cells need is there",
+        f"enable {missing}",
+    )
+    yield _wish(
+        "cgroup-version",
+        facts.cgroup != 1,
+        "control groups are version 2",
+        "control groups are version 1 (hybrid), which works",
+        "boot with systemd.unified_cgroup_hierarchy=1",
+    )
+
+
+def _runtime(facts: Facts) -> Iterable[Finding]:
+    chosen, reason = oci.choose(list(facts.runtimes), facts.cgroup)
+    yield _need(
+        "oci-runtime",
+        chosen is not None,
+        f"an OCI runtime works here ({reason})",
+        "apt-get install runc",
+    )
+    if chosen is not None:
+        version = ".".join(map(str, chosen.version)) or "of unknown version"
+        yield _wish(
+            "oci-escapes",
+            chosen.has_escape_fixes,
+            f"{chosen.name} {version} has the fixes of November 2025",
+            f"{chosen.name} {version} may lack the fixes for CVE-2025-31133, "
+            "CVE-2025-52565 and CVE-2025-52881, which are unreachable by design here: "
+            "no byte of a tenant is present while it runs",
+            "upgrade to runc 1.2.8, 1.3.3 or 1.4.0 or later",
+        )
+    yield _need("nft", facts.nft, "nft is installed", "apt-get install nftables")
+    yield _need("useradd", facts.useradd, "useradd is there", "apt-get install passwd")
+
+
+def _memory(facts: Facts) -> Iterable[Finding]:
+    yield _wish(
+        "swap",
+        facts.noswap or not facts.swap,
+        "unpacked code is never written to swap",
+        "swap is on and this kernel cannot keep a tmpfs out of it",
+        "swapoff -a, or boot Linux 6.4 or later, or encrypt the swap",
+    )
+
+
+def _settings(facts: Facts) -> Iterable[Finding]:
+    for name, least in LEAST.items():
+        value = facts.settings[name]
+        dotted = name.replace("/", ".")
+        yield _wish(
+            dotted,
+            value is not None and value >= least,
+            f"{dotted} is {value}",
+            f"{dotted} is {'not there' if value is None else value}",
+            f"sysctl -w {dotted}={least}",
+        )
+
+
+def _folders(facts: Facts) -> Iterable[Finding]:
+    yield _need(
+        "data-way",
+        facts.data_closed_at is None,
+        f"the platform's users can pass through to {facts.data}",
+        f"chmod o+x {facts.data_closed_at}, or choose another --data",
+    )
+    closed = facts.data_mode is None or not facts.data_mode & 0o027
+    yield _need(
+        "data-mode",
+        closed and facts.data_owner in (None, 0),
+        f"{facts.data} is root's and closed to others",
+        f"chown root {facts.data}; chmod 0710 {facts.data}",
+    )
+    yield _need(
+        "python-way",
+        facts.python_closed_at is None,
+        f"the platform's users can run {facts.python}",
+        f"others cannot pass {facts.python_closed_at}: make the virtual environment "
+        "elsewhere, on an interpreter outside of root's home",
+    )
+    yield _need(
+        "python-owner",
+        facts.python_writable_at is None,
+        f"nobody but root can change {facts.python}",
+        f"chown root and chmod go-w {facts.python_writable_at}",
+    )
+
+
+_CHECKS: Final[tuple[Callable[[Facts], Iterable[Finding]], ...]] = (
+    _kernel,
+    _cgroups,
+    _runtime,
+    _memory,
+    _settings,
+    _folders,
+)
+
+
+def grade(facts: Facts) -> list[Finding]:
+    """Every point, in a fixed order."""
+    root = _need("root", facts.root, "this runs as root", "run it as root")
+    return [root, *(finding for check in _CHECKS for finding in check(facts))]
+
+
+def below_floor(findings: Iterable[Finding], accepted: Iterable[str]) -> list[Finding]:
+    """What keeps the platform from starting; `accepted` lowers the floor by name."""
+    names = frozenset(accepted)
+    return [
+        finding
+        for finding in findings
+        if finding.grade == "fail" and finding.id not in names
+    ]
+
+
+def as_text(findings: Iterable[Finding]) -> str:
+    """A line for each, with what to do below those that are not well."""
+    lines: list[str] = []
+    for finding in findings:
+        lines.append(f"{finding.grade:4}  {finding.id}: {finding.message}")
+        if finding.todo:
+            lines.append(f"      to do: {finding.todo}")
+    return "\n".join(lines)
+
+
+def as_json(findings: Iterable[Finding]) -> str:
+    """One object with the checks and whether the floor holds."""
+    listed = list(findings)
+    body = {
+        "checks": [asdict(finding) for finding in listed],
+        "floor": not below_floor(listed, ()),
+    }
+    return json.dumps(body, indent=2)

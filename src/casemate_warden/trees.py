@@ -1,0 +1,161 @@
+"""
+Unpacked code: one capped tmpfs per tree, known by its id, gone with the warden.
+
+    made (writable, in one workshop cell) -> kept (read-only) -> dropped
+
+A tree is written only from inside its workshop cell. Nothing on the host reads or
+writes in it; once kept, its whole filesystem is read-only.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from casemate_warden import kernel
+from casemate_warden.bundle import GROUP, USER
+from casemate_warden.house import NAME
+from casemate_warden.words import Refused
+
+TREE_MB: Final = 300  # 250 MB of a package, as Lambda allows, and what blocks add
+TREE_INODES: Final = 300_000
+MB: Final = 1 << 20
+_SAFE: Final = kernel.NOSUID | kernel.NODEV
+
+
+@dataclass(kw_only=True)
+class Tree:
+    """One tree: its mount, who writes it, who reads it."""
+
+    mount: int
+    workshop: str | None
+    readers: set[str] = field(default_factory=set)
+
+    def used_bytes(self) -> int:
+        """Memory that its files take, as the filesystem counts it."""
+        status = os.statvfs(f"/proc/self/fd/{self.mount}")
+        return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+
+class Trees:
+    """All trees of this platform, under one cap."""
+
+    def __init__(self, folder: int, path: Path, cap_mb: int) -> None:
+        """`folder` and `path` are the same place, in the warden's namespace."""
+        self._folder = folder
+        self._path = path
+        self._cap = cap_mb * MB
+        self._trees: dict[str, Tree] = {}
+
+    def make(self, tree: str, cell: str, first_uid: int) -> int:
+        """A new tree that the user of one cell may write; returns a copy to mount."""
+        if tree in self._trees:
+            raise Refused("tree_exists", "this tree was made before")
+        if self._reserved() + TREE_MB * MB > self._cap:
+            raise Refused("no_room", "trees would take more memory than is set aside")
+        mount = memory_filesystem(TREE_MB, TREE_INODES, first_uid, mode="0755")
+        try:
+            self._attach(tree, mount)
+        except OSError:
+            os.close(mount)
+            raise
+        self._trees[tree] = Tree(mount=mount, workshop=cell)
+        return kernel.clone_mount(mount)
+
+    def _attach(self, tree: str, mount: int) -> None:
+        os.mkdir(tree, 0o700, dir_fd=self._folder)
+        target = kernel.directory(tree, at=self._folder)
+        try:
+            kernel.attach(mount, target)
+            kernel.set_attributes(mount, propagation=kernel.MS_PRIVATE)
+        finally:
+            os.close(target)
+
+    def _reserved(self) -> int:
+        """Bytes in use, where a tree that is still written counts in full."""
+        return sum(
+            TREE_MB * MB if tree.workshop else tree.used_bytes()
+            for tree in self._trees.values()
+        )
+
+    def _get(self, tree: str) -> Tree:
+        if tree not in self._trees:
+            raise Refused("unknown_tree", "there is no such tree")
+        return self._trees[tree]
+
+    def keep(self, tree: str, *, closed: bool) -> None:
+        """Makes it read-only for good; only once its workshop cell is `closed`."""
+        found = self._get(tree)
+        if found.workshop is None:
+            raise Refused("wrong_stage", "this tree is kept already")
+        if not closed:
+            raise Refused("wrong_stage", "its workshop cell is still there")
+        kernel.set_attributes(found.mount, add=kernel.RDONLY)
+        kernel.seal_filesystem(found.mount)
+        found.workshop = None
+
+    def workshop_of(self, tree: str) -> str | None:
+        """The cell that writes it, if it is not kept yet."""
+        return self._get(tree).workshop
+
+    def lend(self, tree: str, cell: str) -> int:
+        """A detached, read-only copy of a kept tree's mount, for one cell."""
+        found = self._get(tree)
+        if found.workshop is not None:
+            raise Refused("wrong_stage", "this tree is not kept yet")
+        mount = kernel.clone_mount(found.mount)
+        found.readers.add(cell)
+        return mount
+
+    def give_back(self, cell: str) -> None:
+        """A closed cell reads nothing any more."""
+        for tree in self._trees.values():
+            tree.readers.discard(cell)
+
+    def drop(self, tree: str, *, closed: bool) -> None:
+        """Frees a tree; refused while a cell reads or writes it."""
+        found = self._get(tree)
+        if found.readers or (found.workshop is not None and not closed):
+            raise Refused("tree_in_use", "a cell uses this tree")
+        del self._trees[tree]
+        os.close(found.mount)
+        kernel.detach(str(self._path / tree))
+        os.rmdir(tree, dir_fd=self._folder)
+
+    def listing(self) -> list[dict[str, object]]:
+        """Ids, sizes in bytes, and what each is used for."""
+        return [
+            {
+                "tree": name,
+                "bytes": tree.used_bytes(),
+                "kept": tree.workshop is None,
+                "readers": len(tree.readers),
+            }
+            for name, tree in sorted(self._trees.items())
+        ]
+
+
+def memory_filesystem(size_mb: int, inodes: int, first_uid: int, mode: str) -> int:
+    """
+    A detached tmpfs of `size_mb` for the user of one cell.
+
+    It is never swapped where the kernel can promise that (`noswap`, Linux 6.4);
+    `doctor` warns of swap on older kernels.
+    """
+    options = {
+        "source": NAME,
+        "size": f"{size_mb}m",
+        "nr_inodes": str(inodes),
+        "mode": mode,
+        "uid": str(first_uid + USER),
+        "gid": str(first_uid + GROUP),
+    }
+    try:
+        return kernel.filesystem("tmpfs", _SAFE, **options, noswap="")
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return kernel.filesystem("tmpfs", _SAFE, **options)
