@@ -48,6 +48,7 @@ class Warden:
     egress: socket.socket
     answers: dict[int, tuple[dict[str, Any], list[int]]] = field(default_factory=dict)
     number: int = 0
+    cells: list[PythonCell] = field(default_factory=list)
 
     def ask(self, verb: str, descriptors: Sequence[int] = (), **members: Any) -> int:
         """Sends one verb and returns its id."""
@@ -128,9 +129,12 @@ def running(
         _serve(plan, node_end, egress_end, certificate)
     node_end.close()
     egress_end.close()
+    warden = Warden(pid=pid, run=run, parent=plan.parent, node=node, egress=egress)
     try:
-        yield Warden(pid=pid, run=run, parent=plan.parent, node=node, egress=egress)
+        yield warden
     finally:
+        for one in warden.cells:
+            one.let_go()
         node.close()
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
@@ -241,7 +245,9 @@ class PythonCell:
     @classmethod
     def open(cls, warden: Warden) -> PythonCell:
         """Opens one and waits until it waits."""
-        return cls(warden, warden.do("open", runtime="python3.11"))
+        one = cls(warden, warden.do("open", runtime="python3.11"))
+        warden.cells.append(one)
+        return one
 
     def start(self, code: str) -> None:
         """Sends code to run."""
@@ -277,10 +283,14 @@ class PythonCell:
         if self.closed:
             return {}
         self.closed = True
-        self.control.close()
-        for descriptor in self.fds.values():
-            os.close(descriptor)
+        self.let_go()
         return self.warden.do("close", cell=self.name)
+
+    def let_go(self) -> None:
+        """Closes the node's ends; the cell itself is not touched."""
+        self.control.close()
+        while self.fds:
+            os.close(self.fds.popitem()[1])
 
 
 def left_of(warden: Warden) -> list[str]:

@@ -8,6 +8,7 @@ import json
 import os
 import select
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,13 +108,14 @@ def test_descriptors_that_nobody_asked_for_are_closed(
     warden: harness.Warden, count: int
 ) -> None:
     """They are refused with the verb, and the warden holds none of them."""
-    before = len(os.listdir(f"/proc/{warden.pid}/fd"))
-    with open(os.devnull, "rb") as nothing:
+    held = Path(f"/proc/{warden.pid}/fd")
+    before = len(list(held.iterdir()))
+    with Path(os.devnull).open("rb") as nothing:
         socket.send_fds(
             warden.node, [b'{"id":7,"verb":"status"}'], [nothing.fileno()] * count
         )
         assert answer(warden)["error"]["code"] == "bad_message"
-    assert len(os.listdir(f"/proc/{warden.pid}/fd")) == before
+    assert len(list(held.iterdir())) == before
 
 
 @settings(

@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 SIMPLE = string.ascii_letters + string.digits
-# Everything that XML 1.0 can carry, but CR, which botocore writes unescaped; and quotes, percent, slashes, and beyond latin.
+# What XML 1.0 can carry, but for CR, which botocore writes unescaped; with quotes,
+# percent, slashes, and letters beyond latin.
 TEXT = st.text(
     st.characters(
         codec="utf-8",
@@ -86,6 +87,11 @@ def located(shape: Any) -> st.SearchStrategy[Any]:
     return scalar(shape)
 
 
+def later(shape: Any, depth: int) -> st.SearchStrategy[Any]:
+    """Give the values of a shape, which may be part of itself, when they are drawn."""
+    return st.deferred(lambda: value(shape, depth))
+
+
 def structure(shape: Any, depth: int = 0) -> st.SearchStrategy[Any]:
     """Give a structure with some of its members; deep ones grow nothing more."""
     if shape.is_document_type:
@@ -97,13 +103,13 @@ def structure(shape: Any, depth: int = 0) -> st.SearchStrategy[Any]:
         if "location" in member.serialization:
             members[name] = located(member)
         elif depth < 4 or member.type_name not in ("structure", "list", "map"):
-            members[name] = st.deferred(lambda m=member: value(m, depth + 1))
+            members[name] = later(member, depth + 1)
     if shape.is_tagged_union:
         return st.one_of([st.fixed_dictionaries({n: s}) for n, s in members.items()])
     must = {
         name
         for name, member in shape.members.items()
-        if member.serialization.get("location") in ("uri",)
+        if member.serialization.get("location") == "uri"
         or (
             member.serialization.get("location") in ("querystring", "header")
             and name in shape.required_members

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from unit.wire.requests import form, request
 
 from casemate import wire
+from unit.wire.written import form, request
 
 
 def test_a_folder_of_our_own_holds_a_service(tmp_path: Path) -> None:

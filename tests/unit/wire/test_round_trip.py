@@ -152,11 +152,9 @@ def as_given(
         if name in result or name not in told:
             continue
         where = member.serialization.get("location")
-        if where == "statusCode" or name == "ContentType":
-            del told[name]
-        elif where == "headers" and not told[name]:
-            del told[name]
-        elif name == shape.serialization.get("payload") and not told[name]:
+        empty = where == "headers" or name == shape.serialization.get("payload")
+        added = where == "statusCode" or name == "ContentType"
+        if added or (empty and not told[name]):
             del told[name]
     payload = shape.serialization.get("payload") if shape else None
     if payload and isinstance(told.get(payload), memoryview):

@@ -3,15 +3,17 @@ The authn room: from an arrival's claim to a principal.
 
 1. An inside caller is a service of the platform; no network byte makes one.
 2. A peer that has failed too often waits.
-3. A long-lived access key must be on record, active, and its user must exist:
-   before anything is derived, so that guessed ids cost the keyholder nothing.
-4. The keyholder derives the day's signing key, and proves a session's token;
+3. The scope and the time are held to what is served, before anything is
+   derived: nobody makes the keyholder derive for other days or regions.
+4. A long-lived access key must be on record, active, and its user must exist,
+   so that guessed ids cost the keyholder nothing.
+5. The keyholder derives the day's signing key, and proves a session's token;
    both are cached for their day.
-5. The signature is held against the request (`sigv4`).
-6. A session holds until it expires, by the latest time that was ever seen
+6. The signature is held against the request (`sigv4`).
+7. A session holds until it expires, by the latest time that was ever seen
    here: a clock set back revives nothing.
-7. It holds while its role exists with the same unique id.
-8. If it is bound to a cell, it holds on that cell's descriptor only.
+8. It holds while its role exists with the same unique id.
+9. If it is bound to a cell, it holds on that cell's descriptor only.
 
 What is not done here: what the principal may do.
 """
@@ -139,13 +141,14 @@ class Authn:
     async def _prove(self, arrival: Arrival, request: Request) -> Principal:
         expectations = self._expected(arrival.operation.service)
         claims = sigv4.parse(request, dialect=expectations.dialect)
+        sigv4.precheck(claims, self._clock.now(), expectations)  # (3)
         user = None
         if claims.token is None:
-            user = self._user(claims)  # (3)
-        key = await self._key(claims)  # (4)
+            user = self._user(claims)  # (4)
+        key = await self._key(claims)  # (5)
         now = self._clock.now()
         self._latest = max(self._latest, now)
-        sigv4.verify(request, claims, key.key, now, expectations)  # (5)
+        sigv4.verify(request, claims, key.key, now, expectations)  # (6)
         if user is not None:
             return _user_principal(claims.access_key_id, user)
         return self._session(claims, key, request.cell)
@@ -181,7 +184,7 @@ class Authn:
     def _session(self, signed: Claims, key: SigningKey, cell: str | None) -> Principal:
         if key.claims is None or key.expires_at is None:
             raise _invalid_token("the session has no claims")
-        if self._latest >= key.expires_at:  # (6)
+        if self._latest >= key.expires_at:  # (7)
             raise Unauthenticated(
                 "the security token included in the request is expired; "
                 "get a new session",
@@ -192,9 +195,9 @@ class Authn:
         except ClaimsError as error:
             raise _invalid_token(str(error)) from error
         principal = _session_principal(signed.access_key_id, claims, key.expires_at)
-        if not self._directory.identity(principal).exists:  # (7)
+        if not self._directory.identity(principal).exists:  # (8)
             raise _invalid_token("the role of the session does not exist any more")
-        if claims.cell is not None and claims.cell != cell:  # (8)
+        if claims.cell is not None and claims.cell != cell:  # (9)
             raise _invalid_token(
                 "a cell's credentials were used out of place",
                 bound_to=claims.cell,

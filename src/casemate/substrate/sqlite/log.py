@@ -8,6 +8,7 @@ from typing import final
 import apsw
 
 from casemate.substrate.ports import SHARED, Entry, NewEntry
+from casemate.substrate.sqlite.arrivals import Arrivals
 from casemate.substrate.sqlite.backlog import Backlog, Name
 from casemate.substrate.sqlite.limits import Limits, TooLargeError
 from casemate.substrate.sqlite.prefix import past
@@ -16,7 +17,6 @@ from casemate.substrate.sqlite.streams import Stream, Streams
 from casemate.substrate.sqlite.vault import Vault
 from casemate.substrate.sqlite.writer import Job, Writer
 
-_INSERT = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
 _ID = "SELECT id FROM streams WHERE account = ? AND name = ?"
 _READ = """
 SELECT position, at, kind, data FROM entries
@@ -44,7 +44,7 @@ _END = 2**63 - 1
 @final
 class SqliteLog:
     """
-    The `Log` of one file; a `writer.Lazy` too.
+    The `Log` of one file; a `writer.Lazy` and a `writer.Memory` too.
 
     Streams of `SHARED` are the platform's own record: they may use the space
     held back when the disk is full, and are never cut to a size.
@@ -57,13 +57,13 @@ class SqliteLog:
         readers: Readers,
         vault: Vault,
         limits: Limits,
-        streams: Streams,
     ) -> None:
         self._writer = writer
         self._readers = readers
         self._vault = vault
         self._limits = limits
-        self._streams = streams
+        self._streams = Streams(limits)
+        self._arrivals = Arrivals()
         self.backlog = Backlog(limits)
 
     async def append(
@@ -139,6 +139,7 @@ class SqliteLog:
             found = self._streams.find(connection, name)
             if found is None:
                 return None
+            self._arrivals.write(connection)
             # Noted, so that a process killed in the middle goes on later.
             connection.execute("INSERT INTO doomed VALUES (?)", (found.id,))
             connection.execute("DELETE FROM streams WHERE id = ?", (found.id,))
@@ -156,6 +157,16 @@ class SqliteLog:
             while await self._cleared(int(str(number))):
                 continue
         return len(rows)
+
+    def before_commit(self, connection: apsw.Connection) -> None:
+        """Write the entries of the group."""
+        self._arrivals.write(connection)
+        self._streams.before_commit(connection)
+
+    def rolled_back(self) -> None:
+        """Forget the entries of the group, and what was known of the streams."""
+        self._arrivals.forget()
+        self._streams.rolled_back()
 
     def _check(self, account: str, stream: str, entries: Sequence[NewEntry]) -> None:
         self._limits.check_names(account, stream)
@@ -190,7 +201,7 @@ class SqliteLog:
             self._row(name, stream.id, position, entry)
             for position, entry in enumerate(entries, stream.last + 1)
         ]
-        connection.executemany(_INSERT, rows)
+        self._arrivals.add(rows)
         stream.last += len(rows)
         stream.entries += len(rows)
         stream.size += sum(len(row[4]) for row in rows)
@@ -209,6 +220,8 @@ class SqliteLog:
 
     def _cut_to_size(self, connection: apsw.Connection, stream: Stream) -> None:
         """Remove the oldest entries of a stream that has grown past its limit."""
+        if stream.size > self._limits.stream_bytes:
+            self._arrivals.write(connection)
         while stream.size > self._limits.stream_bytes:
             rows = connection.execute(_FIRST, (stream.id,)).fetchall()
             over, gone = stream.size - self._limits.stream_bytes, []
@@ -235,6 +248,7 @@ class SqliteLog:
             stream = self._streams.find(connection, name)
             if stream is None:
                 return 0
+            self._arrivals.write(connection)
             rows = connection.execute(sql, (stream.id, before)).fetchall()
             return self._remove(connection, stream, rows)
 

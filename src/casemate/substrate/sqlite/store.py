@@ -34,7 +34,6 @@ from casemate.substrate.sqlite.records import SqliteRecords
 from casemate.substrate.sqlite.reserve import Reserve
 from casemate.substrate.sqlite.schema import migrate
 from casemate.substrate.sqlite.steady import SteadyTime
-from casemate.substrate.sqlite.streams import Streams
 from casemate.substrate.sqlite.vault import Envelope, KeyRing, Vault
 from casemate.substrate.sqlite.writer import Writer
 
@@ -211,13 +210,11 @@ def _composed(
     counters: SqliteCounters,
 ) -> Store:
     """Put the ports over their parts, and set the writer to work."""
-    writer, readers, streams = parts.writer, parts.readers, Streams(limits)
+    writer, readers = parts.writer, parts.readers
     records = SqliteRecords(
         writer=writer, readers=readers, vault=vault, limits=limits, now=now
     )
-    log = SqliteLog(
-        writer=writer, readers=readers, vault=vault, limits=limits, streams=streams
-    )
+    log = SqliteLog(writer=writer, readers=readers, vault=vault, limits=limits)
     queue = SqliteQueue(
         writer=writer,
         readers=readers,
@@ -226,7 +223,7 @@ def _composed(
         now=now,
         randomness=randomness,
     )
-    writer.start(memories=(streams, queue), lazies=(log, counters))
+    writer.start(memories=(log, queue), lazies=(log, counters))
     return Store(
         parts, records=records, log=log, blobs=blobs, queue=queue, counters=counters
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import final
 
 import apsw
+import msgspec
 
 from casemate.substrate.ports import FullError
 from casemate.substrate.sqlite.limits import Limits
@@ -18,7 +19,11 @@ from casemate.substrate.sqlite.limits import Limits
 _FIND = "SELECT id, last, entries, bytes FROM streams WHERE account = ? AND name = ?"
 _MAKE = "INSERT INTO streams VALUES (NULL, ?, ?, 0, 0, 0)"
 _COUNT = "SELECT count(*) FROM streams WHERE account = ?"
-_UPDATE = "UPDATE streams SET last = ?, entries = ?, bytes = ? WHERE id = ?"
+_UPDATE = """
+UPDATE streams SET last = new.value ->> 1, entries = new.value ->> 2,
+                   bytes = new.value ->> 3
+FROM json_each(?) AS new WHERE streams.id = new.value ->> 0
+"""
 _REMEMBERED = 20_000
 
 
@@ -90,8 +95,8 @@ class Streams:
     def before_commit(self, connection: apsw.Connection) -> None:
         """Write the streams that the group has changed."""
         if self._changed:
-            rows = [(s.last, s.entries, s.size, s.id) for s in self._changed.values()]
-            connection.executemany(_UPDATE, rows)
+            rows = [(s.id, s.last, s.entries, s.size) for s in self._changed.values()]
+            connection.execute(_UPDATE, (msgspec.json.encode(rows).decode(),))
             self._changed.clear()
         if len(self._known) > _REMEMBERED:
             self._known.clear()

@@ -167,6 +167,13 @@ def on_loop(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the loop turn until something holds that has no event of its own."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 — see above
+            await asyncio.sleep(0)
+
+
 async def message(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     """Read one answer with a length: status and body."""
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
