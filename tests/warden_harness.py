@@ -294,13 +294,18 @@ class PythonCell:
 
 
 def left_of(warden: Warden) -> list[str]:
-    """Whatever can still be found of a warden: groups, folders, mounts, processes."""
+    """
+    Whatever can still be found of a warden: groups, folders, mounts, processes.
+
+    A process that has ended is nothing, even if the host's init is slow to collect it.
+    """
     left = [str(path) for path in cgroups.parents(warden.parent)]
     left += [str(warden.run)] if warden.run.exists() else []
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     left += [line for line in mounts if warden.run.name in line]
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if warden.parent in (path / "cgroup").read_text():
+            ended = "State:\tZ" in (path / "status").read_text()
+            if not ended and warden.parent in (path / "cgroup").read_text():
                 left.append(str(path))
     return left

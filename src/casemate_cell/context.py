@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, cast
 
 from casemate_cell.errors import Fault
 
+TYPE_CHECKING = False  # the name is what mypy knows; `typing` costs 0.4 MiB
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -77,7 +77,7 @@ class LambdaContext:
         self.tenant_id = None
         self.client_context = _client_context(frame.get("client_context"))
         self.identity = CognitoIdentity()
-        self._epoch_deadline_time_in_ms = cast("int", frame["deadline_ms"])
+        self._epoch_deadline_time_in_ms = int(str(frame["deadline_ms"]))
 
     def get_remaining_time_in_millis(self) -> int:
         """Say how many milliseconds are left, never less than 0."""

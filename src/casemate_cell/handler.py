@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, cast
 
 from casemate_cell.errors import Fault
 
+TYPE_CHECKING = False  # the name is what mypy knows; `typing` costs 0.4 MiB
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -49,7 +49,7 @@ def find(name: str) -> Handler:
             [where],
         ) from error
     try:
-        return cast("Handler", getattr(module, attribute))
+        return getattr(module, attribute)  # type: ignore[no-any-return] # the tenant's
     except AttributeError as error:
         raise Fault(
             "Runtime.HandlerNotFound",

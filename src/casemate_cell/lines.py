@@ -12,8 +12,8 @@ import logging
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # the name is what mypy knows; `typing` costs 0.4 MiB
 if TYPE_CHECKING:
     from casemate_cell.errors import ErrorDocument
 

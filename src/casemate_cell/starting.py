@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, cast
 
 from casemate_cell import handler, lines
 
+TYPE_CHECKING = False  # the name is what mypy knows; `typing` costs 0.4 MiB
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,10 +29,10 @@ class Started:
 
     def __init__(self, frame: Mapping[str, object]) -> None:
         """Take the words of an `assign` frame."""
-        self.function = cast("dict[str, object]", frame["function"])
+        self.function: dict[str, object] = dict(frame["function"])  # type: ignore[call-overload] # the node's
         self.as_json = str(self.function["log_format"]).upper() == "JSON"
         self.run: Handler | None = None
-        environment = cast("dict[str, str]", frame["environment"])
+        environment: dict[str, str] = dict(frame["environment"])  # type: ignore[call-overload] # the node's
         task_root = str(frame["task_root"])
         _enter(environment, task_root)
         self.carrier = lines.set_up(

@@ -11,7 +11,7 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, final
 
 _MESSAGE: Final = 65_536
@@ -54,8 +54,8 @@ class CellDoor:
             self._take(data, [socket.socket(fileno=fd) for fd in fds])
 
     def _take(self, data: bytes, sockets: list[socket.socket]) -> None:
-        message = json.loads(data)
-        cell = message.get("cell", "")
+        message = _message(data)
+        cell = str(message.get("cell", ""))
         if (
             message.get("verb") == "connection"
             and _CELL.match(cell)
@@ -70,5 +70,18 @@ class CellDoor:
                 cell,
                 str(message.get("destination", ""))[:256],
                 str(message.get("reason", ""))[:256],
-                int(message.get("untold", 0)),
+                _count(message.get("untold")),
             )
+
+
+def _message(data: bytes) -> Mapping[str, object]:
+    """Read a message; egress handles hostile bytes, so it is not believed either."""
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0

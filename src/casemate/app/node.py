@@ -48,6 +48,9 @@ class Node:
         self._line = boot.line
         self._sockets = boot.sockets
         self._clock = SystemClock()
+        # Rooms close their lines when they end; a line that ends would tell the
+        # others that the node is dead, and it still has to say that it drained.
+        self._anchors = [sock.dup() for sock in boot.sockets.values()]
         self._is_ready = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -65,6 +68,8 @@ class Node:
             await house.sandbox.drain(grace)
         orders.say({"verb": "drained"})
         await self._until_stop(orders)
+        for anchor in self._anchors:
+            anchor.close()
 
     async def _serve(self, orders: Orders) -> float:
         """Wait for the end; give the seconds that calls under way have."""

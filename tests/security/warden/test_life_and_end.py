@@ -171,13 +171,13 @@ def test_memory_beyond_the_limit_ends_the_cell_alone(
 ) -> None:
     """Q2: the kernel ends the cell, the answer says so, the others live."""
     one, other = cell(), cell()
-    one.assign(memory_mb=128)
-    one.start("x = bytearray(900 << 20)")
+    one.assign(memory_mb=512)
+    one.start("x = bytearray(1100 << 20)")
     with pytest.raises(EOFError):
         one.finish()
     usage = one.close()
     assert usage["oom"] is True
-    assert usage["memory_peak"] <= (128 + 512) << 20
+    assert usage["memory_peak"] <= (512 + 512) << 20
     assert other.run("print('alive')") == "alive\n"
     assert warden.do("status")["cells"]["waiting"] == 1
 
@@ -308,7 +308,6 @@ def test_what_a_killed_warden_left_is_swept(built: Sequence[Image]) -> None:
         os.waitpid(running.pid, 0)
         assert one.run("print('still there')") == "still there\n"
         assert sweep.erase_all(running.parent) == 2
-        os.system("for p in /proc/[0-9]*; do grep -l casemate- $p/cgroup 2>/dev/null; done; ps -eo pid,ppid,stat,args | grep -E \" Z|defunct\"; cat /proc/1/comm")
         sweep.remove_run_folder(running.run)
     assert harness.left_of(running) == []
 

@@ -109,7 +109,7 @@ class World:
         return answer
 
 
-def given(name: str = "f", **more: object) -> dict[str, object]:
+def given(name: str = "f", /, **more: object) -> dict[str, object]:
     """Give the parameters of a good CreateFunction."""
     return {
         "FunctionName": name,

@@ -13,8 +13,7 @@ Source: RFC 9112, sections 2 to 7; RFC 9110, 5.6.2 (tokens), 7.2 (Host).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 HEAD_END = b"\r\n\r\n"
 MOST_HEADERS = 100
@@ -52,6 +51,10 @@ _REFUSED = ("upgrade", "http2-settings", "trailer", "proxy-connection")
 """Ways out of plain HTTP/1.1, which is all that is spoken here."""
 
 
+_POSES = ("x-casemate-", "forwarded", "proxy")
+"""Without any of these words in it, a head has no header that poses."""
+
+
 class HeadError(Exception):
     """The head is refused; status is HTTP's, reason is for the record."""
 
@@ -62,8 +65,7 @@ class HeadError(Exception):
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(NamedTuple):
     """
     A head that is well formed.
 
@@ -97,14 +99,15 @@ def read_head(data: bytes) -> Head:
         name, _, value = line.partition(":")
         headers.append((name.lower(), value.strip(" \t")))
     known = dict(headers)
-    if len(known) != len(headers) or "_" in block:
+    names = " ".join(known)
+    if len(known) != len(headers) or "_" in names:
         _refuse_doubles(headers, known)
     path, query = _target(target, known.get("host"))
     return Head(
         method=method,
         path=path,
         query=query,
-        headers=_believable(headers),
+        headers=_believable(headers, names),
         length=_framing(known),
         close=_closes(known),
         expects=_expects(known),
@@ -182,20 +185,20 @@ def _expects(known: dict[str, str]) -> bool:
     return True
 
 
-def _believable(headers: list[tuple[str, str]]) -> Headers:
+def _believable(headers: list[tuple[str, str]], names: str) -> Headers:
     """
     Keep out what poses as a gateway's word (H3, N15).
 
     `X-Casemate-*` is the platform's own and refused; what only a proxy may say
     is dropped, so nothing behind can come to believe it.
     """
+    if not any(word in names for word in _POSES):
+        return tuple(headers)
     kept = []
-    for pair in headers:
-        name = pair[0]
-        if name[0] in "xfp":
-            if name.startswith("x-casemate-"):
-                raise HeadError(400, "a header of the platform's own")
-            if name.startswith("x-forwarded-") or name in ("forwarded", "proxy"):
-                continue
-        kept.append(pair)
+    for name, value in headers:
+        if name.startswith("x-casemate-"):
+            raise HeadError(400, "a header of the platform's own")
+        posing = name.startswith("x-forwarded-") or name in ("forwarded", "proxy")
+        if not posing:
+            kept.append((name, value))
     return tuple(kept)

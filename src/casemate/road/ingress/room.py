@@ -194,4 +194,6 @@ def _response(reply: Reply, identifier: str, outcome: Outcome) -> Response:
 
 
 def _headers(reply: Reply, identifier: str) -> tuple[tuple[str, str], ...]:
+    if any(name.lower() == "x-amzn-requestid" for name, _ in reply.headers):
+        return reply.headers
     return (*reply.headers, ("x-amzn-requestid", identifier))

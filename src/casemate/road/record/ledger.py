@@ -113,6 +113,18 @@ class Ledger:
             await self._task
         await self._checkpoint()
 
+    async def seal(self) -> None:
+        """Wait until all that was handed in is durable, and sign the head."""
+        if self._waiting:
+            await self._written()
+        await self._checkpoint()
+
+    async def _written(self) -> None:
+        last = self._waiting[-1]
+        durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting[-1] = _Waiting(last.at, last.data, last.durable or durable)
+        await asyncio.shield(self._waiting[-1].durable or durable)
+
     def check(self) -> None:
         """Raise LedgerFullError if a record could not be written now."""
         if self._failed is not None or len(self._waiting) >= _BACKLOG:

@@ -140,7 +140,7 @@ def event(
             "door": arrival.door.value,
             "cell": arrival.cell,
             "trace": arrival.trace.w3c(),
-            "resource": allowed.resource if allowed else None,
+            "resource": allowed.resource if allowed else _sought(extra),
             "because": list(allowed.because) if allowed else [],
             **extra,
         },
@@ -148,6 +148,12 @@ def event(
     if error:
         record["errorCode"], record["errorMessage"] = error[0], error[1][:_TEXT]
     return record
+
+
+def _sought(extra: Mapping[str, object]) -> object:
+    """Name the resource that a denied call was after, from its evidence."""
+    evidence = extra.get("evidence")
+    return evidence.get("resource") if isinstance(evidence, Mapping) else None
 
 
 def _source(arrival: Arrival) -> str:

@@ -72,9 +72,12 @@ class Said:
     bytes: int = 0
 
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+
+
 def encode(header: Mapping[str, object], body: bytes = b"") -> bytes:
     """Write a frame of the node's."""
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = _ENCODER.encode(header).encode()
     return LENGTHS.pack(len(text), len(body)) + text + body
 
 

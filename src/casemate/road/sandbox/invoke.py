@@ -269,10 +269,14 @@ class Sandbox:
     ) -> InvocationResult:
         """Conclude: the result, the closing lines, the cell's next use or its end."""
         cell = started.cell
+        allowed = _allowed(invocation, seconds)
+        if reply is None:
+            # The loop's timers may fire a millisecond early; the rule is whole.
+            seconds = max(seconds, allowed)
         finding = judge(
             reply,
             invocation.id,
-            seconds=_allowed(invocation, seconds),
+            seconds=allowed,
             out_of_memory=self._out_of_memory(cell, reply),
             initialising=initialising,
         )

@@ -34,6 +34,9 @@ from casemate.substrate.ports import NewEntry, SubstrateError
 _TOLD_EVERY: Final = 1.0
 """Seconds between two lines that tell of drops in one stream."""
 
+_TELLING: Final = 1_048_576
+"""Bytes past the account's bound that may tell of what was dropped for it."""
+
 _BUCKETS: Final = 20_000
 _AGAIN: Final = 1.0
 """Seconds until groups and streams that could not be made are tried again."""
@@ -188,6 +191,8 @@ class Intake:
         if drops is None or not drops.lines or now - drops.told < _TOLD_EVERY:
             return None
         if (ref.account, group_key(ref)) in self._store.deleting:
+            return None
+        if self._ledger.total(ref.account) > self._settings.stored_bytes + _TELLING:
             return None
         told = (
             f"CASEMATE dropped {drops.lines} log lines ({drops.bytes} bytes): the log "

@@ -15,12 +15,11 @@ from unit.services.iam_world import BASIC, World, allow, decoded
 def padded(size: int) -> str:
     """Write a policy of exactly so many characters, white space not counted."""
     policy = json.loads(allow("a:b"))
-    compact = {"separators": (",", ":")}
     condition = {"StringEquals": {"aws:userid": [""]}}
     policy["Statement"][0]["Condition"] = condition
-    missing = size - len(json.dumps(policy, **compact))
+    missing = size - len(json.dumps(policy, separators=(",", ":")))
     condition["StringEquals"]["aws:userid"] = ["x" * missing]
-    return json.dumps(policy, **compact)
+    return json.dumps(policy, separators=(",", ":"))
 
 
 def of(answer: object) -> dict[str, object]:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_nothing_is_left_of_a_settled_creation(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_creation_is_refused_and_nothing_is_written(
-    tmp_path: Path, more: dict[str, object], words: str
+    tmp_path: Path, more: dict[str, Any], words: str
 ) -> None:
     """Each limit refuses with its reason, and leaves no record and no package."""
 

@@ -47,8 +47,8 @@ def test_every_spelling_is_one_resource(name: str, qualifier: str) -> None:
         "arn:aws:iam::111122223333:role/f",
         "arn:aws:lambda:us-east-1::function:f",
         "arn:aws-cn:lambda:cn-north-1:111122223333:function:f",
-        "ｆ",
-        "٣٣",
+        "\uff46",
+        "\u0663",
     ],
 )
 def test_what_is_no_name_is_refused(name: str) -> None:

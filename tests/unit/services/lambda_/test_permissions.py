@@ -127,9 +127,13 @@ def test_a_policy_is_bounded(tmp_path: Path) -> None:
 
     async def law(w: World) -> None:
         await w.made()
-        with pytest.raises(Refusal) as refused:
+
+        async def many() -> None:
             for n in range(200):
                 await w.call("AddPermission", **grant(StatementId=f"{n:0100d}"))
+
+        with pytest.raises(Refusal) as refused:
+            await many()
         assert refused.value.code == "PolicyLengthExceededException"
 
     run(tmp_path, law)
@@ -182,8 +186,8 @@ def test_tags_are_added_and_removed(tmp_path: Path) -> None:
         assert {"Tags": {"a": "3", "b": "2"}} == await w.call("ListTags", Resource=ARN)
         await w.call("UntagResource", Resource=ARN, TagKeys=["a", "none"])
         assert {"Tags": {"b": "2"}} == await w.call("ListTags", Resource=ARN)
+        many = {f"k{n}": "" for n in range(50)}
         with pytest.raises(Invalid, match="50"):
-            many = {f"k{n}": "" for n in range(50)}
             await w.call("TagResource", Resource=ARN, Tags=many)
         for resource in (f"{ARN}:1", "arn:aws:s3:::b", "f"):
             with pytest.raises(Invalid):
@@ -205,7 +209,7 @@ def test_another_account_sees_nothing(tmp_path: Path) -> None:
             for name in ("f", "never"):
                 with pytest.raises(NotFound) as refused:
                     await other(operation, FunctionName=name)
-                reasons.add(refused.value.reason.replace(name, "X"))
+                reasons.add(refused.value.reason.removesuffix(name))
             assert len(reasons) == 1
         used = (await other("GetAccountSettings"))["AccountUsage"]
         assert used == {"TotalCodeSize": 0, "FunctionCount": 0}

@@ -208,3 +208,22 @@ def test_an_account_has_so_many_streams(tmp_path: Path) -> None:
                 await store.log.append(ALICE, "s1", [new(bytes(5_000_000))])
 
     asyncio.run(law())
+
+
+def test_entries_of_any_shape_come_back_as_they_were(tmp_path: Path) -> None:
+    """Empty and large data, extreme times, kinds with quotes: all in one append."""
+
+    async def law() -> None:
+        entries = [
+            NewEntry(at=at, kind=kind, data=data)
+            for at in (-(2**63), -1, 0, 2**53 + 1, 2**63 - 1)
+            for kind in ("", 'a"b\\c', "é\U0010ffff\n")
+            for data in (b"", bytes(range(256)), bytes(20_000))
+        ]
+        async with store_at(tmp_path) as store:
+            assert await store.log.append(ALICE, "s", entries) == len(entries)
+            found = store.log.read(ALICE, "s")
+            told = [NewEntry(at=e.at, kind=e.kind, data=e.data) for e in found]
+            assert told == entries
+
+    asyncio.run(law())
