@@ -101,10 +101,10 @@ def _up(options: argparse.Namespace) -> int:
     people = ground.users()
     ground.prepare_data(data, people)
     held = ground.lock(data)
-    run = ground.run_folder(data)
-    parent = f"casemate-{run.name}"
-    guard = Guard(parent)
+    parent = f"casemate-{ground.instance(data)}"
+    guard = Guard(parent)  # before the door: a fork would hold it open
     door = ground.door(options.listen)
+    built = _build_images(data / "images", options.python)
     listen = replace(options.listen, port=door.getsockname()[1])
     settings = Settings(
         data=data,
@@ -116,10 +116,10 @@ def _up(options: argparse.Namespace) -> int:
         python=options.python,
     )
     plan = Plan(
-        run=run,
+        run=ground.run_folder(data),
         parent=parent,
         runtime=chosen.path,
-        images=_build_images(data / "images", options.python),
+        images=built,
         trees_mb=options.trees or _quarter_of_memory(),
     )
     supervisor = Supervisor(

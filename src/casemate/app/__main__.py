@@ -18,6 +18,9 @@ def main() -> int:
     except BootError as error:
         sys.stderr.write(f"casemate: {error}\n")
         return 1
+    # The store's writer is a thread.  Beside a busy loop it would wait whole
+    # turns of the default 5 ms for the interpreter, and with it every commit.
+    sys.setswitchinterval(0.0001)
     try:
         uvloop.run(Node(boot).run())
     except Exception as error:  # noqa: BLE001 — the process ends here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, final
@@ -10,11 +11,11 @@ from typing import Final, final
 import orjson
 
 from casemate.core.errors import Unavailable
-from casemate.road.record.ledger import CHECKPOINTS, STREAM
+from casemate.road.record.ledger import CHECKPOINTS, STREAM, Ledger
 from casemate.seal import chain
 from casemate.seal.chain import Link
 from casemate.seal.checkpoint import Checkpoint, audit_key
-from casemate.seal.verdict import Verdict
+from casemate.seal.verdict import Fault, Finding, Verdict
 from casemate.seal.verify import verify
 from casemate.substrate.ports import SHARED, DamagedError, Log
 
@@ -65,6 +66,8 @@ def members(verdict: Verdict) -> dict[str, object]:
         "Head": verdict.head.hex(),
         "Checkpointed": verdict.checkpointed,
         "Witnessed": verdict.witnessed,
+        "Unsigned": list(verdict.unsigned or ()),
+        "More": verdict.more,
         "Findings": [
             {"Fault": f.fault.value, "First": f.first, "Last": f.last, "Says": f.says}
             for f in verdict.findings
@@ -78,13 +81,20 @@ class Auditor:
     """Judges the chain of the running node, beside its work."""
 
     log: Log
+    ledger: Ledger
     audit_key: str
     instance: str
 
     async def verify(self) -> Verdict:
-        """Judge the chain in a thread, so that calls go on."""
+        """
+        Sign the head, then judge the chain in a thread, so that calls go on.
+
+        A keyholder that will not sign has signed a longer or another chain:
+        that is a finding like any other.
+        """
+        await self.ledger.seal()
         try:
-            return await asyncio.to_thread(
+            verdict = await asyncio.to_thread(
                 judge, self.log, self.audit_key, self.instance
             )
         except DamagedError as error:
@@ -92,3 +102,12 @@ class Auditor:
                 "the audit log cannot be read: the stored bytes are damaged",
                 evidence={"cause": str(error)},
             ) from error
+        if self.ledger.unsigned is None:
+            return verdict
+        unsigned = Finding(
+            fault=Fault.ROLLED_BACK,
+            first=verdict.count,
+            last=verdict.count,
+            says=f"the keyholder does not sign this chain: {self.ledger.unsigned}",
+        )
+        return dataclasses.replace(verdict, findings=(*verdict.findings, unsigned))

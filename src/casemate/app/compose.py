@@ -182,6 +182,7 @@ def compose(site: Site) -> House:
         ),
         audit=Auditor(
             log=store.log,
+            ledger=ledger,
             audit_key=site.public.audit_key,
             instance=settings.instance,
         ),

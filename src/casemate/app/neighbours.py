@@ -17,6 +17,7 @@ from casemate.core.principal import Kind
 from casemate.core.session import SessionClaims
 from casemate.policy import iam
 from casemate.road.authn.room import RefusedKeyError
+from casemate.road.record.ledger import UnsignedError
 from casemate.road.sandbox.invoke import Sandbox
 from casemate.road.sandbox.trees import Unpacked
 from casemate.seal.keyholder import (
@@ -198,7 +199,10 @@ class Checkpoints:
 
     async def sign(self, count: int, link: bytes, at: float) -> tuple[bytes, bytes]:
         """Give the statement and its signature."""
-        signed = await self.keyholder.checkpoint(count, link.hex(), at)
+        try:
+            signed = await self.keyholder.checkpoint(count, link.hex(), at)
+        except KeyholderError as error:
+            raise UnsignedError(str(error)) from error
         return signed.statement, signed.signature
 
 

@@ -65,7 +65,11 @@ class Put:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
-    """Remove a record; `expected` as for Put, never 0.  Removing nothing is no error."""
+    """
+    Remove a record; `expected` as for Put, never 0.
+
+    Removing nothing is no error.
+    """
 
     account: str
     table: str
@@ -92,7 +96,7 @@ class Records(Protocol):
         after: str = "",
         limit: int = 1000,
     ) -> Sequence[Record]:
-        """Read records whose key has the prefix and is greater than `after`, in key order."""
+        """Read records by prefix, past the key `after`, in the order of keys."""
         ...
 
     async def commit(self, *changes: Change) -> Sequence[int]:
@@ -166,7 +170,9 @@ class Log(Protocol):
         """Read entries before a position (None: the end), newest first."""
         ...
 
-    def streams(self, account: str, *, prefix: str = "", after: str = "", limit: int = 1000) -> Sequence[str]:
+    def streams(
+        self, account: str, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
         """Name the streams of an account that have entries, in order."""
         ...
 
@@ -230,7 +236,9 @@ class Queue(Protocol):
         """Claim up to `limit` visible messages for `lease` seconds."""
         ...
 
-    async def extend(self, account: str, queue: str, lease: str, seconds: float) -> bool:
+    async def extend(
+        self, account: str, queue: str, lease: str, seconds: float
+    ) -> bool:
         """Set the claim to end `seconds` from now; False if it is no longer held."""
         ...
 

@@ -18,6 +18,8 @@ from casemate.wire.trouble import UnreadableError
 
 SEGMENTS = 64
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
+_PLAIN = re.compile(r"(?:/[!-$&-\-0-~][!-$&-.0-~]*)+/?\Z")
+"""Segments of printable ASCII without escapes, none of which starts with a dot."""
 _LABEL = re.compile(r"\{([^{}+]+)(\+?)\}\Z")
 
 
@@ -34,9 +36,9 @@ def segments_of(path: str) -> list[str]:
     if path == "/":
         return []
     raw = path[1:].removesuffix("/").split("/")
-    decoded = (
-        raw if "%" not in path and path.isascii() else list(map(decode_percent, raw))
-    )
+    if _PLAIN.match(path):
+        return raw
+    decoded = list(map(decode_percent, raw))
     for segment in decoded:
         if not segment or _CONTROL.search(segment) or _climbs(segment):
             raise UnreadableError("the path is not in canonical form")
@@ -131,20 +133,38 @@ def _rank(candidate: Candidate) -> tuple[int, int, bool, str]:
     )
 
 
-def find(
-    node: Node, method: str, segments: list[str], at: int = 0
-) -> tuple[list[Candidate], list[str]] | None:
+Found = tuple[list[Candidate], list[str]]
+
+
+def find(root: Node, method: str, segments: list[str]) -> Found | None:
     """Give the candidates of a path and the values of its labels, in order."""
+    node = root
+    values: list[str] = []
+    for at, segment in enumerate(segments):
+        literal = node.literals.get(segment)
+        ways = (literal is not None) + (node.label is not None) + bool(node.rest)
+        if ways != 1 or node.rest:
+            found = _search(node, method, segments, at)
+            return (found[0], values + found[1]) if found else None
+        if literal is None:
+            values.append(segment)
+        node = literal or node.label or node
+    here = node.here.get(method)
+    return (here, values) if here else None
+
+
+def _search(node: Node, method: str, segments: list[str], at: int) -> Found | None:
+    """Go on where there is more than one way: literals, then a label, then the rest."""
     if at == len(segments):
         here = node.here.get(method)
         return (here, []) if here else None
     below = node.literals.get(segments[at])
     if below is not None:
-        found = find(below, method, segments, at + 1)
+        found = _search(below, method, segments, at + 1)
         if found is not None:
             return found
     if node.label is not None:
-        found = find(node.label, method, segments, at + 1)
+        found = _search(node.label, method, segments, at + 1)
         if found is not None:
             return found[0], [segments[at], *found[1]]
     rest = node.rest.get(method)

@@ -42,7 +42,9 @@ def test_nan_of_decimal() -> None:
     assert math.isnan(json.loads(marshal(decimal.Decimal("NaN"))))
 
 
-@pytest.mark.parametrize("value", [{1, 2}, object(), {(1, 2): 3}, b"\xff" and [b"\xff"]])
+@pytest.mark.parametrize(
+    "value", [{1, 2}, object(), {(1, 2): 3}, b"\xff" and [b"\xff"]]
+)
 def test_what_has_no_form(value: object) -> None:
     """Runtime.MarshalError, as AWS names it."""
     with pytest.raises(Fault) as caught:

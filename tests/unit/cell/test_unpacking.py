@@ -103,7 +103,13 @@ def test_names_that_leave_or_mislead(root: Path, name: str, reason: str) -> None
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("A.py", "a.py"), ("caf\u00e9", "cafe\u0301"), ("D/x", "d/y"), ("a", "a/b"), ("s", "s")],
+    [
+        ("A.py", "a.py"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("D/x", "d/y"),
+        ("a", "a/b"),
+        ("s", "s"),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_names_that_collide(root: Path, first: str, second: str) -> None:
@@ -111,7 +117,9 @@ def test_names_that_collide(root: Path, first: str, second: str) -> None:
     refused(archive([(first, b"1", 0o100644), (second, b"2", 0o100644)]), root)
 
 
-@pytest.mark.parametrize("kind", [stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])
+@pytest.mark.parametrize(
+    "kind", [stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK]
+)
 def test_special_files(root: Path, kind: int) -> None:
     """P4: devices, pipes and sockets are refused."""
     assert "device" in refused(archive([("x", b"", kind | 0o666)]), root)

@@ -46,7 +46,9 @@ _NAMED = re.compile(
     re.ASCII,
 )
 _ID = re.compile(r"A(?:ID|RO)A[A-Z0-9]{12,124}\Z")
-_SERVICE = re.compile(r"[a-z0-9][a-z0-9.-]{0,120}\.amazonaws\.com(?:\.cn)?\Z")
+_SERVICE = re.compile(
+    r"[a-z0-9][a-z0-9.-]{0,120}\.(?:amazonaws\.com(?:\.cn)?|casemate\.internal)\Z"
+)
 
 
 @final

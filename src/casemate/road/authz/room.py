@@ -128,7 +128,7 @@ class Authz:
             boundary=identity.boundary,
             session=session_policies(principal),
             resource_policies=facts.policies if facts else NO_POLICIES,
-            resource_account=(arn.account if arn else "") or principal.account,
+            resource_account=_owner(arn, principal),
             policy_required=facts.required if facts else False,
         )
         if decision.allowed and identity.exists:
@@ -156,6 +156,18 @@ def _denial(
             "remedy": decision.remedy,
         },
     )
+
+
+def _owner(arn: Arn | None, principal: Principal) -> str:
+    """
+    Name the account that owns a resource.
+
+    What has no account in its ARN (`*`, a global name) is the caller's own, and
+    so is what AWS gives to every account (`arn:aws:iam::aws:policy/…`).
+    """
+    if arn is None or arn.account in {"", "aws"}:
+        return principal.account
+    return arn.account
 
 
 def _arn(resource: str) -> Arn | None:

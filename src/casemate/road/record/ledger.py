@@ -43,6 +43,10 @@ class Head:
     link: bytes
 
 
+class UnsignedError(Exception):
+    """The keyholder does not sign: it is gone, or has signed a later head."""
+
+
 Sign = Callable[[int, bytes, float], Awaitable[tuple[bytes, bytes]]]
 """Gives the statement about (count, link, epoch seconds), and its signature."""
 
@@ -86,6 +90,9 @@ class Ledger:
         self._signed = self._head.count
         self._signed_at = clock.monotonic()
         self._waiting: list[_Waiting] = []
+        self._settling: list[asyncio.Future[None]] = []
+        self.unsigned: str | None = None
+        """Why the last checkpoint was not signed, or None."""
         self._wake = asyncio.Event()
         self._failed: SubstrateError | None = None
         self._task: asyncio.Task[None] | None = None
@@ -111,19 +118,16 @@ class Ledger:
         self._wake.set()
         if self._task:
             await self._task
+        self._settle()
         await self._checkpoint()
 
     async def seal(self) -> None:
         """Wait until all that was handed in is durable, and sign the head."""
         if self._waiting:
-            await self._written()
+            settled = asyncio.get_running_loop().create_future()
+            self._settling.append(settled)
+            await settled
         await self._checkpoint()
-
-    async def _written(self) -> None:
-        last = self._waiting[-1]
-        durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting[-1] = _Waiting(last.at, last.data, last.durable or durable)
-        await asyncio.shield(self._waiting[-1].durable or durable)
 
     def check(self) -> None:
         """Raise LedgerFullError if a record could not be written now."""
@@ -159,11 +163,20 @@ class Ledger:
             group = self._waiting[:_GROUP]
             if await self._write_group(group):
                 del self._waiting[: len(group)]
+                self._settle()
             elif self._stopping:
                 return
             else:
                 await asyncio.sleep(_RETRY)
             await self._checkpoint_if_due()
+
+    def _settle(self) -> None:
+        if self._waiting:
+            return
+        for settled in self._settling:
+            if not settled.done():
+                settled.set_result(None)
+        self._settling.clear()
 
     async def _pause(self) -> None:
         try:
@@ -221,7 +234,14 @@ class Ledger:
         if head.count == self._signed:
             return
         now = self._clock.now()
-        statement, signature = await self._sign(head.count, head.link, now)
+        try:
+            statement, signature = await self._sign(head.count, head.link, now)
+        except UnsignedError as error:
+            # The record goes on without a signature, and says so when verified.
+            self.unsigned = str(error)
+            self._signed_at = self._clock.monotonic()
+            return
+        self.unsigned = None
         data = orjson.dumps(
             {"statement": statement.decode(), "signature": signature.hex()}
         )

@@ -244,7 +244,6 @@ class Intake:
                     continue
                 for place in wanted:
                     self._wanted.pop(place, None)
-                self._known.update(wanted)
         finally:
             self._making = None
 

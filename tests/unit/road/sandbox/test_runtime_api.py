@@ -1,0 +1,215 @@
+"""The Runtime API over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable
+
+import pytest
+import uvloop
+
+from casemate.road.sandbox.frames import RESPONSE_LIMIT, Said, Word
+from casemate.road.sandbox.link import Event
+from casemate.road.sandbox.runtime_api import RuntimeApi
+
+V = "/2018-06-01/runtime"
+EVENT = Event(
+    id="8f5c9f9e-0b5b-4a3e-9d3c-0123456789ab",
+    deadline_ms=1_700_000_000_000,
+    arn="arn:aws:lambda:us-east-1:111122223333:function:f",
+    trace="Root=1-0-0",
+    client_context='{"a":\r\n"b"}',
+    payload=b'{"x":1}',
+)
+
+
+class Client:
+    """One connection that writes what it is told."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    async def raw(self, data: bytes) -> tuple[int, dict[str, str], bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(data)
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            lines = head.decode().split("\r\n")
+            headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+            body = await reader.readexactly(int(headers["Content-Length"]))
+            return int(lines[0].split()[1]), headers, body
+        finally:
+            writer.close()
+
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", more: str = ""
+    ) -> tuple[int, dict[str, str], bytes]:
+        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:9001\r\n{more}"
+        if method == "POST":
+            head += f"Content-Length: {len(body)}\r\n"
+        return await self.raw(head.encode() + b"\r\n" + body)
+
+
+def with_api(
+    test: Callable[[RuntimeApi, Client, list[Said]], Awaitable[None]],
+) -> None:
+    async def run() -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        heard: list[Said] = []
+        api = RuntimeApi(listener.detach(), heard=heard.append)
+        await api.serve()
+        try:
+            await asyncio.wait_for(test(api, Client(port), heard), 10)
+        finally:
+            api.close()
+
+    uvloop.run(run())
+
+
+def test_one_event_from_next_to_response() -> None:
+    """The headers that AWS documents, one answer, and no second one (R3)."""
+
+    async def test(api: RuntimeApi, client: Client, heard: list[Said]) -> None:
+        asking = asyncio.ensure_future(client.ask("GET", f"{V}/invocation/next"))
+        while not heard:
+            await asyncio.sleep(0)
+        api.give(EVENT)
+        status, headers, body = await asking
+        assert (status, body) == (200, EVENT.payload)
+        assert headers["Lambda-Runtime-Aws-Request-Id"] == EVENT.id
+        assert headers["Lambda-Runtime-Deadline-Ms"] == "1700000000000"
+        assert headers["Lambda-Runtime-Invoked-Function-Arn"] == EVENT.arn
+        assert json.loads(headers["Lambda-Runtime-Client-Context"]) == {"a": "b"}
+        path = f"{V}/invocation/{EVENT.id}/response"
+        assert (await client.ask("POST", path, b"1"))[0] == 202
+        assert (await client.ask("POST", path, b"2"))[0] == 403
+        error = path.replace("response", "error")
+        assert (await client.ask("POST", error, b"3"))[0] == 403
+        assert heard[1:] == [Said(word=Word.RESPONSE, id=EVENT.id, body=b"1")]
+
+    with_api(test)
+
+
+def test_event_given_before_next() -> None:
+    """An event waits for the runtime; a poll during an event is refused."""
+
+    async def test(api: RuntimeApi, client: Client, heard: list[Said]) -> None:
+        api.give(EVENT)
+        assert (await client.ask("GET", f"{V}/invocation/next"))[0] == 200
+        assert (await client.ask("GET", f"{V}/invocation/next"))[0] == 403
+        assert len(heard) == 1
+
+    with_api(test)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (f"GET {V}/invocation/next HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403),
+        (f"GET {V}/invocation/next HTTP/1.1\r\n\r\n", 403),
+        (
+            f"GET {V}/invocation/next HTTP/1.1\r\nHost: localhost:9001\r\n"
+            "Host: localhost:9001\r\n\r\n",
+            400,
+        ),
+        (
+            f"GET {V}/invocation/next HTTP/1.1\r\nHost: localhost:9001\r\n"
+            "Origin: http://localhost:9001\r\n\r\n",
+            403,
+        ),
+        (
+            f"GET {V}/invocation/next HTTP/1.1\r\nHost: localhost:9001\r\n"
+            "X-Forwarded-For: 1.2.3.4\r\n\r\n",
+            403,
+        ),
+        (
+            f"GET http://localhost:9001{V}/invocation/next HTTP/1.1\r\n"
+            "Host: localhost:9001\r\n\r\n",
+            400,
+        ),
+        (
+            f"POST {V}/invocation/next HTTP/1.1\r\nHost: localhost:9001\r\n"
+            "Content-Length: 0\r\n\r\n",
+            405,
+        ),
+        ("GET / HTTP/1.1\r\nHost: localhost:9001\r\n\r\n", 404),
+        (
+            "GET /2020-01-01/extension/event/next HTTP/1.1\r\n"
+            "Host: localhost:9001\r\n\r\n",
+            501,
+        ),
+        (
+            "PUT /2022-07-01/telemetry HTTP/1.1\r\nHost: localhost:9001\r\n"
+            "Content-Length: 0\r\n\r\n",
+            501,
+        ),
+        ("nonsense\r\n\r\n", 400),
+        (
+            f"POST {V}/init/error HTTP/1.1\r\nHost: localhost:9001\r\n"
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+    ],
+)
+def test_what_is_refused(request_: str, status: int) -> None:
+    """DESIGN, section 5: foreign hosts, browsers, proxies, absolute forms."""
+
+    async def test(_api: RuntimeApi, client: Client, heard: list[Said]) -> None:
+        assert (await client.raw(request_.encode()))[0] == status
+        assert heard == []
+
+    with_api(test)
+
+
+def test_answers_that_are_not_taken() -> None:
+    """Another id (R2), a stream (by name), and more than 6 MB."""
+
+    async def test(api: RuntimeApi, client: Client, heard: list[Said]) -> None:
+        api.give(EVENT)
+        await client.ask("GET", f"{V}/invocation/next")
+        foreign = f"{V}/invocation/00000000-0000-0000-0000-000000000000/response"
+        status, _, body = await client.ask("POST", foreign, b"1")
+        assert (status, json.loads(body)["errorType"]) == (403, "InvalidRequestID")
+        mine = f"{V}/invocation/{EVENT.id}/response"
+        mode = "Lambda-Runtime-Function-Response-Mode: streaming\r\n"
+        status, _, body = await client.ask("POST", mine, b"1", mode)
+        assert status == 501
+        assert b"streamed" in body
+        status, _, body = await client.ask("POST", mine, bytes(RESPONSE_LIMIT + 1))
+        assert status == 413
+        assert heard[-1].word is Word.ERROR
+        assert b"Function.ResponseSizeTooLarge" in heard[-1].body
+
+    with_api(test)
+
+
+def test_chunked_answers_and_forged_trailers() -> None:
+    """Go's client sends chunks; what stands in a trailer means nothing (R3)."""
+
+    async def test(api: RuntimeApi, client: Client, heard: list[Said]) -> None:
+        api.give(EVENT)
+        await client.ask("GET", f"{V}/invocation/next")
+        data = (
+            f"POST {V}/invocation/{EVENT.id}/response HTTP/1.1\r\n"
+            "Host: 127.0.0.1:9001\r\nTransfer-Encoding: chunked\r\n\r\n"
+            "2\r\n12\r\n0\r\nOrigin: x\r\nLambda-Runtime-Function-Error-Type: y\r\n\r\n"
+        )
+        assert (await client.raw(data.encode()))[0] == 202
+        assert heard[-1] == Said(word=Word.RESPONSE, id=EVENT.id, body=b"12")
+
+    with_api(test)
+
+
+def test_init_error_is_heard_once() -> None:
+    """R4: an init that failed stays failed."""
+
+    async def test(_api: RuntimeApi, client: Client, heard: list[Said]) -> None:
+        for expected in (202, 403):
+            status, _, _ = await client.ask("POST", f"{V}/init/error", b"{}")
+            assert status == expected
+        assert [said.word for said in heard] == [Word.INIT_ERROR]
+
+    with_api(test)

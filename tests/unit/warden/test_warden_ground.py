@@ -1,0 +1,105 @@
+"""
+Folders, the lock, the door: each refusal names what is in the way.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from casemate_warden import ground
+from casemate_warden.ground import CannotStart, Listen
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("127.0.0.1:4443", "127.0.0.1", 4443),
+        ("[::1]:0", "::1", 0),
+        ("localhost:65535", "localhost", 65535),
+    ],
+)
+def test_an_address_reads_back_as_written(text: str, host: str, port: int) -> None:
+    """With brackets around IPv6."""
+    listen = Listen.parse(text)
+    assert (listen.host, listen.port) == (host, port)
+    assert str(listen) == text
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_an_address_or_refused(text: str) -> None:
+    """Nothing but `ValueError` is raised."""
+    try:
+        listen = Listen.parse(text)
+    except ValueError:
+        return
+    assert 0 <= listen.port <= 65_535
+
+
+@pytest.mark.parametrize("text", ["", "4443", "host:", "host:-1", "h:65536", "h:٣"])
+def test_half_an_address_is_refused(text: str) -> None:
+    """Nothing is filled in."""
+    with pytest.raises(ValueError, match="is not HOST:PORT"):
+        Listen.parse(text)
+
+
+def test_a_locked_folder_is_refused_by_name(tmp_path: Path) -> None:
+    """With the process that holds it."""
+    held = ground.lock(tmp_path)
+    with pytest.raises(CannotStart, match=rf"already runs on .*process {os.getpid()}"):
+        ground.lock(tmp_path)
+    os.close(held)
+    os.close(ground.lock(tmp_path))
+
+
+def test_two_folders_are_two_instances(tmp_path: Path) -> None:
+    """And one folder is always the same."""
+    assert ground.instance(tmp_path) == ground.instance(tmp_path)
+    assert ground.instance(tmp_path) != ground.instance(tmp_path / "b")
+    assert len(ground.instance(tmp_path)) == 12
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o777])
+def test_a_root_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    """A key is for one reader."""
+    key = tmp_path / "key"
+    key.write_bytes(b"k" * 32)
+    key.chmod(mode)
+    with pytest.raises(CannotStart, match="open to others"):
+        ground.root_key(key)
+
+
+def test_a_root_key_behind_a_link_is_refused(tmp_path: Path) -> None:
+    """The file that was named is the file that is read."""
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    (tmp_path / "link").symlink_to(tmp_path / "key")
+    with pytest.raises(CannotStart, match="--root-key-file"):
+        ground.root_key(tmp_path / "link")
+    with pytest.raises(CannotStart, match="No such file"):
+        ground.root_key(tmp_path / "none")
+
+
+def test_a_local_socket_is_root_s_alone(tmp_path: Path) -> None:
+    """Mode 0600 from its first moment on, whatever the mask was."""
+    before = os.umask(0)
+    try:
+        listener = ground.local_socket(tmp_path / "s.sock")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "s.sock").stat().st_mode) == 0o600
+    listener.close()
+
+
+def test_a_taken_door_is_refused_by_name() -> None:
+    """IPv4 and IPv6."""
+    for host in ("127.0.0.1", "::1"):
+        first = ground.door(Listen(host=host, port=0))
+        taken = Listen(host=host, port=first.getsockname()[1])
+        with pytest.raises(CannotStart, match="already in use"):
+            ground.door(taken)
+        first.close()
