@@ -187,10 +187,12 @@ def invoke(shell: Shell, scratch: Path) -> None:
     client = boto(shell, "lambda")
     names = [f["FunctionName"] for f in client.list_functions()["Functions"]]
     if "node" in names:
-        answer = client.invoke(FunctionName="node", Payload=b'{"numbers": [1, 2, 3]}')
+        numbers = [1, 2, 3]
+        event = json.dumps({"numbers": numbers})
+        answer = client.invoke(FunctionName="node", Payload=event)
         told = json.load(answer["Payload"])
         show(json.dumps(told))
-        hold(that=told["sum"] == 6, why="node did not add")
+        hold(that=told["sum"] == sum(numbers), why="node did not add")
 
 
 def boto(shell: Shell, service: str) -> Any:

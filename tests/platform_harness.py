@@ -8,6 +8,7 @@ operator's words.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -23,6 +24,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
 
 BIN = Path(sys.executable).parent
 CASEMATE = BIN / "casemate"
@@ -125,10 +130,6 @@ class Platform:
         retries: int = 0,
     ) -> Any:
         """Make a boto3 client, of the administrator or of given credentials."""
-        import boto3
-        import botocore.session
-        from botocore.config import Config
-
         if account and account not in self._sessions:
             self._sessions[account] = self.session(account)
         variables = self._sessions[account] if account else self.variables
@@ -253,8 +254,6 @@ def running(*arguments: str) -> Iterator[Platform]:
 
 def left_behind(data: Path) -> list[str]:
     """Name what a platform left on the host."""
-    import hashlib
-
     instance = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     left = [line for line in mounts if instance in line or str(data) in line]

@@ -107,6 +107,7 @@ def running(
     trees_mb: int = 2_000,
     certificate: str = "none\n",
     name: str | None = None,
+    runtime: str = "/usr/sbin/runc",
 ) -> Iterator[Warden]:
     """A warden until the end of the block; see `left_of` for what must hold then."""
     name = name or secrets.token_hex(6)
@@ -117,7 +118,7 @@ def running(
     plan = Plan(
         run=run,
         parent=f"casemate-{name}",
-        runtime="/usr/sbin/runc",
+        runtime=runtime,
         images=built,
         trees_mb=trees_mb,
     )

@@ -160,6 +160,9 @@ def _check_floor(data: Path, options: argparse.Namespace) -> oci.Runtime:
     for finding in findings:
         if finding.grade != "ok":
             say(f"{finding.grade} {finding.id}: {finding.message}")
+    unknown = set(options.accept_floor) - {finding.id for finding in findings}
+    if unknown:
+        raise CannotStart(f"--accept-floor {min(unknown)}: there is no such check")
     below = doctor.below_floor(findings, options.accept_floor)
     if below:
         raise CannotStart(f"below the floor: {below[0].message}; {below[0].todo}")

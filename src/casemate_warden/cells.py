@@ -118,7 +118,7 @@ class Cells:
             opened = yield Job(
                 work=lambda: opening.open_cell(self._site, order), opens=True
             )
-        except BaseException:
+        except Exception:
             yield Job(work=lambda: self._house.drop_stage(cell.stage))
             self._forget(cell)
             raise

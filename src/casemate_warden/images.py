@@ -160,8 +160,11 @@ def _node_name() -> str:
     """`nodejsNN.x` after the major version that /usr/bin/node reports."""
     if not Path("/usr/bin/node").exists():
         return "nodejs"
-    major = _said("/usr/bin/node", "--version").lstrip("v").split(".")[0]
-    return f"nodejs{major}.x"
+    try:
+        version = _said("/usr/bin/node", "--version")
+    except Missing:
+        return "nodejs"  # its parts then say why it is left out
+    return f"nodejs{version.lstrip('v').split('.')[0]}.x"
 
 
 def _said(*command: str) -> str:
@@ -213,6 +216,7 @@ def _bare(_: Sources | None = None) -> dict[str, Path]:
 
 def _node(sources: Sources) -> dict[str, Path]:
     node = _required("/usr/bin/node")
+    _said(str(node), "--version")
     return _bare() | {"/usr/bin/node": node} | _objects(node) | _cell(sources)
 
 
@@ -263,7 +267,7 @@ def _below(
 
 def _fingerprint(recipe: Recipe, parts: dict[str, Path]) -> str:
     """16 hexadecimal digits over the recipe and every part's place, size and time."""
-    digest = hashlib.sha256(repr((RECIPE, recipe.argv, _TEXTS)).encode())
+    digest = hashlib.sha256(repr((RECIPE, recipe.argv, _TEXTS, _LINKS)).encode())
     for place, path in sorted(parts.items()):
         status = path.stat()
         digest.update(f"{place} {path} {status.st_size} {status.st_mtime_ns}".encode())

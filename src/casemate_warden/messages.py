@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from array import array
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from typing import Any, Final
 LARGEST: Final = 200 << 10
 MOST_DESCRIPTORS: Final = 16
 MOST_WAITING: Final = 4_096
+_SPACE: Final = socket.CMSG_SPACE(MOST_DESCRIPTORS * 4)
 _CLOEXEC: Final = 0x40000000  # MSG_CMSG_CLOEXEC, which Python does not name
 
 
@@ -63,19 +65,20 @@ class Peer:
 
     def receive(self) -> Packet | None:
         """The next packet, `None` if there is none now; `Gone` or `Malformed`."""
+        # Not `socket.recv_fds`: it drops its flags, and descriptors that stay open
+        # over exec would pass on to the OCI runtime of another cell.
         try:
-            body, descriptors, flags, _ = socket.recv_fds(
-                self.socket, LARGEST, MOST_DESCRIPTORS, _CLOEXEC
-            )
+            body, ancillary, flags, _ = self.socket.recvmsg(LARGEST, _SPACE, _CLOEXEC)
         except BlockingIOError:
             return None
         except ConnectionError as error:
             raise Gone from error
+        descriptors = _descriptors(ancillary)
         if not body and not descriptors:
             raise Gone
         cut = flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
         try:
-            return _parsed(body, tuple(descriptors), cut=bool(cut))
+            return _parsed(body, descriptors, cut=bool(cut))
         except Malformed:
             close_all(descriptors)
             raise
@@ -107,6 +110,14 @@ class Peer:
             close_all(descriptors)
         self._waiting.clear()
         self.socket.close()
+
+
+def _descriptors(ancillary: Sequence[tuple[int, int, bytes]]) -> tuple[int, ...]:
+    numbers = array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
+    return tuple(numbers)
 
 
 def _parsed(body: bytes, descriptors: tuple[int, ...], *, cut: bool) -> Packet:

@@ -75,11 +75,11 @@ def make(host: int) -> Network:
         _route_local()
         _redirect()
         return Network(
-            namespace=kernel.namespace("net"),
             tcp=_listener("0.0.0.0", REDIRECT_PORT),  # noqa: S104 — loopback only
             dns_udp=_datagrams("127.0.0.1", DNS_PORT),
             dns_tcp=_listener("127.0.0.1", DNS_PORT),
             api=_listener("127.0.0.1", RUNTIME_API_PORT),
+            namespace=kernel.namespace("net"),  # last: the others close themselves
         )
     finally:
         kernel.setns(host, kernel.CLONE_NEWNET)

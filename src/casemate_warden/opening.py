@@ -77,6 +77,7 @@ def open_cell(site: Site, order: Order) -> Opened:
     """
     streams = _Streams(managed=order.image.managed)
     made: network.Network | None = None
+    pidfd = -1
     try:
         made = network.make(site.house.host_network)
         pid = _run(site, order, made, streams)
@@ -84,9 +85,11 @@ def open_cell(site: Site, order: Order) -> Opened:
         group = Group.of(pid, order.name)
     except BaseException:
         streams.close()
-        sweep.erase(site.parent, order.name)
         if made is not None:
             made.close()
+        if pidfd >= 0:
+            os.close(pidfd)
+        sweep.erase(site.parent, order.name)
         raise
     finally:
         order.stage.release_parts()

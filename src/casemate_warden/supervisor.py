@@ -104,7 +104,7 @@ class Supervisor:
         if self._ended is not None and not self._expected:
             raise ChildEnded(f"{self._ended} ended, so the platform stops")
         if self._verbs is not None and self._verbs.gone and not self._expected:
-            raise ChildEnded("node closed its verbs, so the platform stops")
+            raise ChildEnded("node ended, so the platform stops")
 
     def _start(self, door: int) -> None:
         run = self._plan.run

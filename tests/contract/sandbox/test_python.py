@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from casemate.core.errors import Invalid, Throttled, Unavailable
 from casemate.core.function import Ending
-
-if TYPE_CHECKING:
-    from conftest import Stage
+from contract.sandbox.stage import Stage, package
 
 
 def read(payload: bytes) -> Any:
@@ -101,8 +100,10 @@ def test_exception_has_type_message_and_stack(stage: Stage) -> None:
     assert error["errorType"] == "ValueError"
     assert error["errorMessage"] == "no way"
     assert error["stackTrace"] == [
-        '  File "/var/task/app.py", line 2, in handler\n'
-        "    raise ValueError('no ' + event)\n"
+        (
+            '  File "/var/task/app.py", line 2, in handler\n'
+            "    raise ValueError('no ' + event)\n"
+        )
     ]
     assert again.init_ms is None
     logged = [text for text in stage.texts(result) if text.startswith("[ERROR]")]
@@ -135,9 +136,9 @@ def test_init_error_is_named(
     assert error["requestId"] == invocation.id
 
 
-def test_folder_in_handler(stage: Stage, pack: Any) -> None:
+def test_folder_in_handler(stage: Stage) -> None:
     """`dir/module.fn` is taken as Lambda takes it."""
-    content = pack({"sub/app.py": "def handler(e, c): return 'here'"})
+    content = package({"sub/app.py": "def handler(e, c): return 'here'"})
     function = stage.function(content, handler="sub/app.handler")
     assert read(stage.invoke(function).payload) == "here"
 
@@ -186,8 +187,9 @@ def test_timeout_ends_the_whole_tree(stage: Stage) -> None:
 
     assert read(result.payload) == {
         "errorType": "Sandbox.Timedout",
-        "errorMessage": f"RequestId: {invocation.id} Error: "
-        "Task timed out after 1.00 seconds",
+        "errorMessage": (
+            f"RequestId: {invocation.id} Error: Task timed out after 1.00 seconds"
+        ),
     }
     assert result.ending is Ending.TIMEOUT
     assert 1000 <= result.duration_ms < 1500
@@ -349,6 +351,9 @@ def test_flood_of_lines_is_bounded(stage: Stage) -> None:
 
 def test_caller_that_leaves_ends_the_cell(stage: Stage) -> None:
     """A cancelled invocation takes its cell with it."""
+    function = stage.python(
+        "import time\ndef handler(e, c):\n if not e: return 'new'\n time.sleep(2)"
+    )
 
     async def leave() -> None:
         work = stage.sandbox.run(stage.invocation(function, b"1"))
@@ -357,9 +362,6 @@ def test_caller_that_leaves_ends_the_cell(stage: Stage) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    function = stage.python(
-        "import time\ndef handler(e, c):\n if not e: return 'new'\n time.sleep(2)"
-    )
     stage.invoke(function, b"0")
     stage.run(leave())
     assert stage.invoke(function, b"0").init_ms is not None
@@ -390,13 +392,13 @@ def test_same_package_of_two_accounts_shares_nothing(stage: Stage) -> None:
 
 def test_concurrent_first_calls_unpack_once(stage: Stage) -> None:
     """Callers of a package that is being unpacked wait for that."""
+    function = stage.python("import time\ndef handler(e, c): time.sleep(.1)")
 
-    async def both() -> None:
+    async def all_at_once() -> None:
         calls = (stage.sandbox.run(stage.invocation(function)) for _ in range(3))
         await asyncio.gather(*calls)
 
-    function = stage.python("import time\ndef handler(e, c): time.sleep(.1)")
-    stage.run(both())
+    stage.run(all_at_once())
     assert stage.fetched.count(function.code_sha256) == 1
 
 
@@ -450,11 +452,9 @@ async def _crowd(stage: Stage) -> None:
     assert (await busy).ending is Ending.SUCCESS
 
 
-def test_package_is_checked_in_a_workshop(stage: Stage, pack: Any) -> None:
+def test_package_is_checked_in_a_workshop(stage: Stage) -> None:
     """A sound package is counted, an evil one refused with the reason."""
-    import hashlib  # noqa: PLC0415 — only here
-
-    good, evil = pack({"a.py": "x = 1"}), pack({"../../etc/cron.d/x": "x"})
+    good, evil = package({"a.py": "x = 1"}), package({"../../etc/cron.d/x": "x"})
     account = "111122223333"
     counted = stage.run(
         stage.sandbox.check(account, good, hashlib.sha256(good).hexdigest())

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from casemate.core.function import Ending
-
-if TYPE_CHECKING:
-    from conftest import Stage
+from contract.sandbox.stage import Stage, package
 
 NODE = {"runtime": "nodejs20.x", "handler": "index.handler", "memory_mb": 512}
 ABSENT = ("test", "lib2to3", "idlelib", "tkinter", "ensurepip", "__pycache__")
@@ -24,16 +21,15 @@ def read(payload: bytes) -> Any:
     return json.loads(payload)
 
 
-def node(stage: Stage, pack: Any, source: str, **changes: Any) -> Any:
+def node(stage: Stage, source: str, **changes: Any) -> Any:
     files = {"index.js": source}
-    return stage.function(pack(files), **{**NODE, **changes})
+    return stage.function(package(files), **{**NODE, **changes})
 
 
-def test_node_answers(stage: Stage, pack: Any) -> None:
+def test_node_answers(stage: Stage) -> None:
     """async, callback and ES module handlers; the context is AWS's."""
     function = node(
         stage,
-        pack,
         "exports.handler = async (event, context) => {"
         " console.log('a\\nb', event);"
         " return {event, id: context.awsRequestId, name: context.functionName,"
@@ -71,11 +67,9 @@ def test_node_answers(stage: Stage, pack: Any) -> None:
         ),
     ],
 )
-def test_node_styles(
-    stage: Stage, pack: Any, files: dict[str, str], handler: str
-) -> None:
+def test_node_styles(stage: Stage, files: dict[str, str], handler: str) -> None:
     """Every way to write a handler that Lambda documents."""
-    function = stage.function(pack(files), **{**NODE, "handler": handler})
+    function = stage.function(package(files), **{**NODE, "handler": handler})
     assert read(stage.invoke(function).payload) == "ok"
 
 
@@ -91,8 +85,10 @@ def test_node_styles(
         ("require('nope')", "Runtime.ImportModuleError", "init_error"),
         ("}", "Runtime.UserCodeSyntaxError", "init_error"),
         (
-            "exports.handler = () => { Promise.reject(new Error('lost'));"
-            " return new Promise(() => setTimeout(() => {}, 9000)) }",
+            (
+                "exports.handler = () => { Promise.reject(new Error('lost'));"
+                " return new Promise(() => setTimeout(() => {}, 9000)) }"
+            ),
             "Runtime.UnhandledPromiseRejection",
             "error",
         ),
@@ -103,85 +99,94 @@ def test_node_styles(
         ),
     ],
 )
-def test_node_errors(
-    stage: Stage, pack: Any, source: str, kind: str, ending: str
-) -> None:
+def test_node_errors(stage: Stage, source: str, kind: str, ending: str) -> None:
     """What goes wrong in Node.js has AWS's name."""
-    result = stage.invoke(node(stage, pack, source))
+    result = stage.invoke(node(stage, source))
     error = read(result.payload)
     assert (error["errorType"], result.ending) == (kind, Ending(ending))
 
 
 @pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A Runtime API client as a static program, which is all that provided has."""
-    folder = tmp_path_factory.mktemp("talk")
-    source = folder / "talk.c"
-    source.write_text(TALK)
-    subprocess.run(
-        ["/usr/bin/gcc", "-O1", "-o", folder / "bootstrap", source], check=True
+def interpreter() -> dict[str, bytes]:
+    """An interpreter as a package would bring it; the image of provided has none."""
+    files: dict[str, bytes] = {}
+    library = Path("/usr/lib/python3.11")
+    for path in library.rglob("*.py"):
+        place = path.relative_to(library)
+        if place.parts[0] not in ABSENT:
+            files[f"py/lib/python3.11/{place}"] = path.read_bytes()
+    for path in (library / "lib-dynload").glob("*.so"):
+        files[f"py/lib/python3.11/lib-dynload/{path.name}"] = path.read_bytes()
+    files["py/bin/python3.11"] = Path("/usr/bin/python3.11").read_bytes()
+    for path in Path("/usr/lib").glob("*-linux-gnu/lib[ez]*.so.1"):
+        if path.name in ("libexpat.so.1", "libz.so.1"):
+            files[f"lib/{path.name}"] = path.read_bytes()
+    files["bootstrap"] = (
+        b"#!/bin/sh\nexport PYTHONHOME=/var/task/py\n"
+        b"exec /var/task/py/bin/python3.11 $START\n"
     )
-    return (folder / "bootstrap").read_bytes()
+    return files
 
 
-TALK = r"""
-#include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-static char in[70000], out[70000];
-static int dial(void) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9001)};
-  inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
-  int s = socket(AF_INET, SOCK_STREAM, 0);
-  if (connect(s, (void *)&to, sizeof to)) exit(9);
-  return s;
-}
-static int talk(const char *head, const char *body, const char *more) {
-  int s = dial();
-  if (body) snprintf(out, sizeof out, "%s HTTP/1.1\r\nHost: %s\r\n%sContent-Length: %zu\r\n\r\n%s",
-    head, getenv("HOSTNAME_SENT") ? getenv("HOSTNAME_SENT") : "127.0.0.1:9001", more, strlen(body), body);
-  else snprintf(out, sizeof out, "%s HTTP/1.1\r\nHost: 127.0.0.1:9001\r\n%s\r\n", head, more);
-  write(s, out, strlen(out));
-  memset(in, 0, sizeof in);
-  size_t n = 0; ssize_t r;
-  while (!strstr(in, "\r\n\r\n") && (r = read(s, in + n, sizeof in - 1 - n)) > 0) n += r;
-  usleep(1000);
-  close(s);
-  return atoi(in + 9);
-}
-int main(void) {
-  char id[64], path[256], body[512];
-  for (;;) {
-    if (talk("GET /2018-06-01/runtime/invocation/next", NULL, "") != 200) return 7;
-    char *at = strstr(in, "Request-Id: ");
-    sscanf(at + 12, "%63[^\r]", id);
-    int browser = talk("GET /2018-06-01/runtime/invocation/next", NULL, "Origin: http://x\r\n");
-    int absent = talk("POST /2020-01-01/extension/register", "{}", "");
-    int foreign = talk("POST /2018-06-01/runtime/invocation/00000000-0000-0000-0000-000000000000/response", "1", "");
-    snprintf(path, sizeof path, "POST /2018-06-01/runtime/invocation/%s/response", id);
-    int stream = talk(path, "1", "Lambda-Runtime-Function-Response-Mode: streaming\r\n");
-    snprintf(body, sizeof body, "{\"id\":\"%s\",\"browser\":%d,\"absent\":%d,\"foreign\":%d,\"stream\":%d,\"mine\":\"%s\"}",
-      id, browser, absent, foreign, stream, getenv("MINE"));
-    int first = talk(path, body, ""), second = talk(path, "2", "");
-    fprintf(stderr, "first %d second %d\n", first, second);
-  }
-}
+@pytest.fixture(scope="module")
+def awslambdaric(interpreter: dict[str, bytes]) -> bytes:
+    """A package with the official client, unmodified, from this environment."""
+    files = dict(interpreter)
+    packages = next(Path(sys.prefix, "lib").glob("python3.*/site-packages"))
+    wanted = ("awslambdaric", "simplejson", "snapshot_restore_py")
+    for path in packages.rglob("*"):
+        place = path.relative_to(packages)
+        mine = place.parts[0] in wanted or place.name.startswith("runtime_client")
+        if mine and path.is_file() and path.suffix in (".py", ".so"):
+            files[str(place)] = path.read_bytes()
+    files["app.py"] = b"def handler(e, c): return [e, c.aws_request_id]"
+    return package(files, executable=["bootstrap", "py/bin/python3.11"])
+
+
+TALK = """
+import http.client, json, os, sys
+V = "/2018-06-01/runtime"
+def ask(method, path, body=None, **headers):
+    link = http.client.HTTPConnection("127.0.0.1", 9001)
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    link.request(method, path, body, headers)
+    answer = link.getresponse()
+    answer.read()
+    return answer
+NEXT = V + "/invocation/next"
+while True:
+    event = ask("GET", NEXT)
+    id = event.headers["Lambda-Runtime-Aws-Request-Id"]
+    mine, other = (f"{V}/invocation/{i}/response" for i in (id, "0" * 36))
+    mode = {"Lambda_Runtime_Function_Response_Mode": "streaming"}
+    told = dict(
+        id=id,
+        browser=ask("GET", NEXT, Origin="http://x").status,
+        absent=ask("POST", "/2020-01-01/extension/register", "{}").status,
+        foreign=ask("POST", other, "1").status,
+        stream=ask("POST", mine, "1", **mode).status,
+        mine=os.environ["MINE"],
+    )
+    first = ask("POST", mine, json.dumps(told)).status
+    second = ask("POST", mine, "2").status
+    print(f"first {first} second {second}", flush=True)
 """
 
 
-def test_provided_bootstrap(stage: Stage, pack: Any, talk: bytes) -> None:
+def test_provided_bootstrap(stage: Stage, interpreter: dict[str, bytes]) -> None:
     """
     A program of the package's own serves events.
 
     What a browser would send, another id, streams and a second answer are
     refused (R2, R3, R6).
     """
+    files = {**interpreter, "talk.py": TALK.encode()}
     function = stage.function(
-        pack({"bootstrap": talk}, executable=["bootstrap"]),
+        package(files, executable=["bootstrap", "py/bin/python3.11"]),
         runtime="provided.al2023",
-        environment={"MINE": "it's $mine"},
+        environment={"MINE": "it's $mine", "START": "-I talk.py"},
+        timeout=10,
+        memory_mb=1769,
     )
     for _ in range(2):
         invocation = stage.invocation(function)
@@ -194,12 +199,15 @@ def test_provided_bootstrap(stage: Stage, pack: Any, talk: bytes) -> None:
             "stream": 501,
             "mine": "it's $mine",
         }
+    assert "first 202 second 403" in stage.texts(result)
 
 
-def test_provided_script_that_exits(stage: Stage, pack: Any) -> None:
+def test_provided_script_that_exits(stage: Stage) -> None:
     """A bootstrap that ends at once is Runtime.ExitError, and its words are kept."""
     function = stage.function(
-        pack({"bootstrap": "#!/bin/sh\necho bye\nexit 3\n"}, executable=["bootstrap"]),
+        package(
+            {"bootstrap": "#!/bin/sh\necho bye\nexit 3\n"}, executable=["bootstrap"]
+        ),
         runtime="provided.al2023",
     )
     result = stage.invoke(function)
@@ -208,50 +216,20 @@ def test_provided_script_that_exits(stage: Stage, pack: Any) -> None:
     assert "bye" in stage.texts(result)
 
 
-def test_provided_without_bootstrap(stage: Stage, pack: Any) -> None:
+def test_provided_without_bootstrap(stage: Stage) -> None:
     """A package without a bootstrap does not run, whatever else it holds."""
-    function = stage.function(pack({"x": "y"}), runtime="provided.al2023")
+    function = stage.function(package({"x": "y"}), runtime="provided.al2023")
     assert stage.invoke(function).ending is Ending.EXITED
-
-
-@pytest.fixture(scope="module")
-def awslambdaric(pack: Any) -> bytes:
-    """A package with an interpreter and the official client, as users build them."""
-    files: dict[str, bytes] = {}
-    library = Path("/usr/lib/python3.11")
-    for path in library.rglob("*.py"):
-        place = path.relative_to(library)
-        if place.parts[0] not in ABSENT:
-            files[f"py/lib/python3.11/{place}"] = path.read_bytes()
-    for path in (library / "lib-dynload").glob("*.so"):
-        files[f"py/lib/python3.11/lib-dynload/{path.name}"] = path.read_bytes()
-    files["py/bin/python3.11"] = Path("/usr/bin/python3.11").read_bytes()
-    for name in ("libexpat.so.1", "libz.so.1"):
-        path = Path("/lib/x86_64-linux-gnu", name)
-        files[f"lib/{name}"] = path.resolve().read_bytes()
-    packages = next(Path(sys.prefix, "lib").glob("python3.*/site-packages"))
-    wanted = ("awslambdaric", "simplejson", "snapshot_restore_py")
-    for path in packages.rglob("*"):
-        place = path.relative_to(packages)
-        if (
-            path.is_file()
-            and path.suffix in (".py", ".so")
-            and (place.parts[0] in wanted or place.name.startswith("runtime_client"))
-        ):
-            files[str(place)] = path.read_bytes()
-    files["app.py"] = b"def handler(e, c): return [e, c.aws_request_id]"
-    files["bootstrap"] = (
-        b"#!/bin/sh\nexport PYTHONHOME=/var/task/py\n"
-        b"exec /var/task/py/bin/python3.11 -m awslambdaric $_HANDLER\n"
-    )
-    content: bytes = pack(files, executable=["bootstrap", "py/bin/python3.11"])
-    return content
 
 
 def test_awslambdaric_runs_unmodified(stage: Stage, awslambdaric: bytes) -> None:
     """The official client from PyPI serves events and reports errors."""
     function = stage.function(
-        awslambdaric, runtime="provided.al2023", memory_mb=1769, timeout=20
+        awslambdaric,
+        runtime="provided.al2023",
+        memory_mb=1769,
+        timeout=20,
+        environment={"START": "-m awslambdaric app.handler"},
     )
     for event in (1, 2):
         invocation = stage.invocation(function, str(event).encode())
@@ -262,7 +240,7 @@ def test_awslambdaric_runs_unmodified(stage: Stage, awslambdaric: bytes) -> None
         runtime="provided.al2023",
         memory_mb=1769,
         timeout=20,
-        handler="app.nope",
+        environment={"START": "-m awslambdaric app.nope"},
     )
     failed = stage.invoke(missing)
     assert read(failed.payload)["errorType"] == "Runtime.HandlerNotFound"

@@ -322,3 +322,37 @@ def test_a_next_warden_sweeps_by_itself(built: Sequence[Image]) -> None:
             assert second.do("status")["cells"]["waiting"] == 0
             harness.PythonCell.open(second).close()
     assert harness.left_of(second) == []
+
+
+def test_a_runtime_that_fails_leaves_nothing(
+    built: Sequence[Image], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The node hears no path; the operator's log says why; the next verb works."""
+    with harness.running(built, runtime="/bin/false") as running:
+        for _ in range(6):
+            with pytest.raises(harness.Refusal, match="failed: the warden could not"):
+                running.do("open", runtime="python3.11")
+        status = running.do("status")
+        assert set(status["cells"].values()) == {0}
+        held = list(Path(f"/proc/{running.pid}/fd").iterdir())
+        with pytest.raises(harness.Refusal):
+            running.do("open", runtime="python3.11")
+        assert len(list(Path(f"/proc/{running.pid}/fd").iterdir())) == len(held)
+    assert "CannotOpen: runtime ended with 1" in capfd.readouterr().err
+    assert harness.left_of(running) == []
+
+
+def test_cells_come_and_go_without_a_leak(warden: harness.Warden, cell: Opener) -> None:
+    """Forty cells later the warden holds what it held before."""
+    cell().close()
+    fds, mounts = Path(f"/proc/{warden.pid}/fd"), Path(f"/proc/{warden.pid}/mountinfo")
+    before = len(list(fds.iterdir())), len(mounts.read_text().splitlines())
+    for _ in range(10):
+        numbers = [warden.ask("open", runtime="provided.al2023") for _ in range(4)]
+        for opened in map(warden.wait, numbers):
+            size = {"memory_mb": 128, "ephemeral_mb": 512}
+            warden.do("assign", (), cell=opened["cell"], tree=None, **size)
+            warden.do("close", cell=opened["cell"])
+            for descriptor in opened["fds"].values():
+                os.close(descriptor)
+    assert (len(list(fds.iterdir())), len(mounts.read_text().splitlines())) == before

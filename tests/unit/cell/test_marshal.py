@@ -7,9 +7,7 @@ import json
 import math
 
 import pytest
-from awslambdaric.lambda_runtime_marshaller import (  # type: ignore[import-untyped] # AWS's own
-    to_json,
-)
+from awslambdaric.lambda_runtime_marshaller import to_json
 from hypothesis import given
 from hypothesis import strategies as st
 

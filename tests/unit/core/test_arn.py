@@ -32,7 +32,15 @@ def test_reading_gives_a_name_or_refuses(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "12345678901", "1234567890123", "12345678901x", "１２３４５６７８９０１２", "123456789012\n"]
+    "text",
+    [
+        "",
+        "12345678901",
+        "1234567890123",
+        "12345678901x",
+        "\uff11" * 12,
+        "123456789012\n",
+    ],
 )
 def test_an_account_is_twelve_ascii_digits(text: str) -> None:
     """Nothing else is an account."""

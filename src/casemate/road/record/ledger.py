@@ -94,6 +94,7 @@ class Ledger:
         self.unsigned: str | None = None
         """Why the last checkpoint was not signed, or None."""
         self._wake = asyncio.Event()
+        self._signing = asyncio.Lock()
         self._failed: SubstrateError | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -230,6 +231,11 @@ class Ledger:
             await self._checkpoint()
 
     async def _checkpoint(self) -> None:
+        # The writer and who seals may both want one; the second finds it done.
+        async with self._signing:
+            await self._sign_head()
+
+    async def _sign_head(self) -> None:
         head = self._head
         if head.count == self._signed:
             return

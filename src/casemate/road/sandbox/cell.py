@@ -172,7 +172,10 @@ class Cell:
         """Run one event; None when the time is up."""
         self.life.invoke(event.id)
         self.used_at = self._clock.monotonic()
-        self.thaw()
+        try:
+            self.thaw()
+        except OSError as error:
+            return Lost(f"the cell cannot be thawed: {error.strerror}")
         self._link.send(event)
         reply = await self._await(seconds)
         self.used_at = self._clock.monotonic()

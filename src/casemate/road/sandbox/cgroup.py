@@ -7,6 +7,7 @@ loop.  Both versions: v1 (hybrid hosts) and v2 (untested here).
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import final
@@ -36,16 +37,16 @@ class Cgroup:
 
     def peak(self) -> int:
         """Give the most bytes the cell has had at once, `/tmp` included."""
-        return int(os.pread(self.memory_peak, 32, 0) or b"0")
+        return int(_read(self.memory_peak, 32) or b"0")
 
     def anonymous(self) -> int:
         """Give the bytes of the cell's own memory, without files and `/tmp`."""
         name = b"anon" if self.version == 2 else b"total_rss"  # noqa: PLR2004 — cgroup v2
-        return _field(os.pread(self.memory_stat, _STAT_BYTES, 0), name)
+        return _field(_read(self.memory_stat, _STAT_BYTES), name)
 
     def kills(self) -> int:
         """Count processes of the cell that the kernel killed for memory."""
-        return _field(os.pread(self.memory_events, 1024, 0), b"oom_kill")
+        return _field(_read(self.memory_events, 1024), b"oom_kill")
 
     def close(self) -> None:
         """Let go of the files."""
@@ -57,6 +58,16 @@ class Cgroup:
             self.cpu,
         ):
             os.close(descriptor)
+
+
+def _read(descriptor: int, count: int) -> bytes:
+    """Read a file of the group; a group that is gone has nothing to tell."""
+    try:
+        return os.pread(descriptor, count, 0)
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return b""
+        raise
 
 
 def _field(text: bytes, name: bytes) -> int:

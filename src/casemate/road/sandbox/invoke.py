@@ -96,6 +96,7 @@ class Sandbox:
         self._warden.start()
         self._pool.start()
         self._turns = asyncio.get_running_loop().create_task(self._turn_for_ever())
+        self._turns.add_done_callback(self._turns_ended)
 
     async def drain(self, grace: float) -> None:
         """Take nothing new; let what runs finish, for `grace` seconds at most."""
@@ -314,6 +315,14 @@ class Sandbox:
         if cell.id in self._over_memory:
             return True
         return isinstance(reply, Lost) and cell.cgroup.kills() > 0
+
+    def _turns_ended(self, turns: asyncio.Task[None]) -> None:
+        """Stop taking calls: without turns nobody watches memory (fails closed)."""
+        self._pool.shut()
+        if not turns.cancelled() and (cause := turns.exception()) is not None:
+            turns.get_loop().call_exception_handler(
+                {"message": "the sandbox's turns have failed", "exception": cause}
+            )
 
     async def _turn_for_ever(self) -> None:
         while True:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from function_version import FUNCTION
 from hypothesis import given
 from hypothesis import strategies as st
 
 from casemate.core.function import Ending
 from casemate.road.sandbox.lines import MARK, PlatformLines, Report, guarded
+from unit.road.sandbox.function_version import FUNCTION
 
 ID = "8f5c9f9e-0b5b-4a3e-9d3c-0123456789ab"
 REPORT = Report(

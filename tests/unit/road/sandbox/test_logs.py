@@ -7,12 +7,12 @@ import os
 from collections.abc import Sequence
 
 import uvloop
-from function_version import FUNCTION
 
 from casemate.core.clock import SystemClock
 from casemate.core.function import FunctionVersion
 from casemate.road.sandbox.lines import LINE_LIMIT, Line
 from casemate.road.sandbox.logs import LINES_BURST, TURN_BYTES, CellLog
+from unit.road.sandbox.function_version import FUNCTION
 
 
 class Kept:

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
-from function_version import FUNCTION
 
 from casemate.core.errors import Throttled
 from casemate.core.function import FunctionVersion
 from casemate.road.sandbox.cell import Cell
 from casemate.road.sandbox.queue import WaitingRoom
+from unit.road.sandbox.function_version import FUNCTION
 
 OTHER = replace(FUNCTION, account="444455556666")
 

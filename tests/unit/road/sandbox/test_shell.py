@@ -8,13 +8,13 @@ import sys
 from dataclasses import replace
 
 import pytest
-from function_version import FUNCTION
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casemate.road.sandbox.environment import environment
 from casemate.road.sandbox.settings import Settings
 from casemate.road.sandbox.shell import UnfitEnvironmentError, command, script
+from unit.road.sandbox.function_version import FUNCTION
 
 NAMES = st.from_regex(r"X[A-Za-z0-9_]{0,8}", fullmatch=True)
 VALUES = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)

@@ -1,0 +1,178 @@
+"""The ledger: a chain without holes, whatever fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from casemate.core.identifier import request_id
+from casemate.road.record.ledger import (
+    CHECKPOINTS,
+    STREAM,
+    Ledger,
+    LedgerFullError,
+    UnsignedError,
+)
+from casemate.road.record.story import Recent, Stories
+from casemate.seal import chain
+from casemate.substrate.ports import SHARED, Entry, FullError, Log, NewEntry
+from store_stand import SetClock, store_at
+from unit.services.calls import law
+
+INSTANCE = "0123456789ab"
+
+
+async def sign(count: int, link: bytes, at: float) -> tuple[bytes, bytes]:
+    return f"{count} {link.hex()} {at}".encode(), bytes(64)
+
+
+def ledger_on(log: Log, clock: SetClock | None = None, every: int = 1000) -> Ledger:
+    return Ledger(
+        log=log, instance=INSTANCE, sign=sign, clock=clock or SetClock(), every=every
+    )
+
+
+def is_whole(entries: Sequence[Entry]) -> bool:
+    link = chain.start(INSTANCE)
+    for entry in entries:
+        stored = chain.unpacked(entry.position, entry.at, entry.data)
+        link = chain.link(link, position=entry.position, at=entry.at, data=stored.data)
+        if link != stored.hash:
+            return False
+    return True
+
+
+@law
+async def test_records_are_chained_in_the_order_they_came(tmp_path: Path) -> None:
+    """Waiting and unwaited records make one chain."""
+    async with store_at(tmp_path) as store:
+        ledger = ledger_on(store.log)
+        ledger.start()
+        ledger.append_soon(1, b"one")
+        assert 2 == await ledger.append(2, b"two")
+        ledger.append_soon(3, b"three")
+        await ledger.close()
+        entries = store.log.read(SHARED, STREAM)
+
+        assert is_whole(entries)
+        assert [b"one", b"two", b"three"] == [e.data[32:] for e in entries]
+
+
+@law
+async def test_a_ledger_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
+    """The chain continues over a restart."""
+    async with store_at(tmp_path) as store:
+        for turn in range(3):
+            ledger = ledger_on(store.log)
+            ledger.start()
+            await ledger.append(turn, b"%d" % turn)
+            await ledger.close()
+
+        assert is_whole(store.log.read(SHARED, STREAM))
+        assert 3 == ledger.head.count
+
+
+class Failing:
+    """A log that is full for a while: the real one behind a door that shuts."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.full = False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.log, name)
+
+    async def append(
+        self, account: str, stream: str, entries: Sequence[NewEntry]
+    ) -> int:
+        if self.full:
+            raise FullError("full")
+        return await self.log.append(account, stream, entries)
+
+
+@law
+async def test_a_full_disk_refuses_and_leaves_no_hole(tmp_path: Path) -> None:
+    """Who waits is refused, new mutations too (L4); the chain goes on unbroken."""
+    async with store_at(tmp_path) as store:
+        log = Failing(store.log)
+        ledger = ledger_on(log)  # type: ignore[arg-type]  # forwards by getattr
+        ledger.start()
+        await ledger.append(1, b"before")
+        log.full = True
+        with pytest.raises(LedgerFullError):
+            await ledger.append(2, b"refused")
+        with pytest.raises(LedgerFullError):
+            ledger.check()
+        log.full = False
+        await ledger.append(3, b"after")
+        ledger.check()
+        await ledger.close()
+        entries = store.log.read(SHARED, STREAM)
+
+        assert is_whole(entries)
+        # The refused call was made all the same, so its record is owed.
+        assert [b"before", b"refused", b"after"] == [e.data[32:] for e in entries]
+
+
+@law
+async def test_checkpoints_come_by_count_and_by_time(tmp_path: Path) -> None:
+    """Every so many records, and a while after the last one, the head is signed."""
+    clock = SetClock()
+    async with store_at(tmp_path) as store:
+        ledger = ledger_on(store.log, clock, every=2)
+        ledger.start()
+        await ledger.append(1, b"a")
+        await ledger.append(1, b"b")
+        await ledger.seal()
+        assert 1 == len(store.log.read(SHARED, CHECKPOINTS))
+        await ledger.append(1, b"c")
+        clock.forward(61)
+        await ledger.append(1, b"d")
+        await ledger.close()
+
+        assert 2 <= len(store.log.read(SHARED, CHECKPOINTS))
+
+
+@law
+async def test_a_keyholder_that_does_not_sign_is_told_of(tmp_path: Path) -> None:
+    """The record goes on, and says that it is not signed."""
+
+    async def refuse(_count: int, _link: bytes, _at: float) -> tuple[bytes, bytes]:
+        raise UnsignedError("it has signed a longer chain")
+
+    async with store_at(tmp_path) as store:
+        ledger = Ledger(log=store.log, instance=INSTANCE, sign=refuse, clock=SetClock())
+        ledger.start()
+        await ledger.append(1, b"a")
+        await ledger.seal()
+        told = ledger.unsigned
+        await ledger.close()
+
+    assert "it has signed a longer chain" == told
+
+
+@law
+async def test_a_request_is_found_again_by_its_id_and_account(tmp_path: Path) -> None:
+    """An old request is found in the log; a foreign one is not there (Z14)."""
+    async with store_at(tmp_path) as store:
+        ledger = ledger_on(store.log)
+        ledger.start()
+        ids = []
+        for second in range(300):
+            made = request_id(1_700_000_000 + second, os.urandom)
+            ids.append(made)
+            record = b'{"recipientAccountId":"111122223333","requestID":"%s"}'
+            at = (1_700_000_000 + second) * 1000 + 5
+            ledger.append_soon(at, record % made.encode())
+        await ledger.close()
+        stories = Stories(log=store.log, recent=Recent())
+
+        found = [stories.find("111122223333", made) for made in ids]
+        assert list(range(1, 301)) == [f.position for f in found if f]
+        assert stories.find("444455556666", ids[7]) is None
+        absent = request_id(1_700_000_100, os.urandom)
+        assert stories.find("111122223333", absent) is None
+        assert stories.find("111122223333", "no-id") is None
