@@ -106,8 +106,8 @@ def test_p2_no_name_is_absolute_or_foreign(
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [
-        ([link("lib", "/"), stored("lib/etc/x", b"x")], "lies behind a symbolic link"),
-        ([stored("lib/etc/x", b"x"), link("lib", "/")], "a file and a folder at once"),
+        ([link("lib", "/"), stored("lib/etc/x", b"x")], "a file and a folder at once"),
+        ([stored("lib/etc/x", b"x"), link("lib", "/")], "the same file"),
         ([link("lib", "/etc")], "leaves the package"),
         ([link("lib", "../..")], "leaves the package"),
         ([link("a/lib", "../../etc")], "leaves the package"),
@@ -128,7 +128,7 @@ def test_p3_no_link_leads_out(
 )
 def test_p4_special_files_are_refused(tenant: Tenant, kind: int) -> None:
     """P4: devices, pipes and sockets are refused."""
-    refuse(tenant, package(stored("dev", b"", mode=kind | 0o666)), "neither")
+    refuse(tenant, package(stored("dev", b"", mode=kind | 0o666)), "device, pipe or socket")
 
 
 def test_p4_setuid_bits_are_stripped(tenant: Tenant) -> None:
@@ -157,7 +157,7 @@ def test_p5_a_bomb_stops_at_what_is_written(tenant: Tenant) -> None:
     block = noise + bytes((1 << 20) - len(noise))
     press = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
     raw = b"".join(press.compress(block) for _ in range(252)) + press.flush()
-    assert 252 < len(block) * 252 / len(raw) * 10 < 900
+    assert (252 << 20) / len(raw) < 90
     told = {"raw": raw, "method": 8, "checksum": 0, "size": 252 << 20}
     refuse(tenant, package(stored("big", **told)), "262144000")
 
@@ -203,7 +203,7 @@ LIES: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "two names": (
         lambda: package(stored("shown.py", b"x", local_name=b"hidden.y")),
-        "",
+        "told differently",
     ),
     "two sizes": (
         lambda: package(stored("x", b"yes", local_size=2)),
@@ -211,7 +211,7 @@ LIES: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "two compressed sizes": (
         lambda: package(stored("x", b"yes", told_compressed=2)),
-        "",
+        "stored in another size",
     ),
     "zip64 that lies": (
         lambda: package(
@@ -223,7 +223,7 @@ LIES: dict[str, tuple[Callable[[], bytes], str]] = {
                 extra=struct.pack("<HHQQ", 1, 16, 1 << 40, 1 << 40),
             )
         ),
-        "",
+        "zip64 entries",
     ),
     "a second name in an extra field": (
         lambda: package(
@@ -235,7 +235,7 @@ LIES: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: package(
             stored("x", method=8, raw=deflated("x", b"a").raw + b"more", size=1)
         ),
-        "",
+        "data behind its end",
     ),
     "an unknown method": (lambda: package(stored("x", b"yes", method=99)), "method"),
 }
@@ -288,14 +288,14 @@ def test_p8_entries_have_an_end(tenant: Tenant) -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (package(before=b"\x7fELF" + bytes(60)), ""),
-        (package(before=b"#!/bin/sh\nexit 0\n"), ""),
-        (package(behind=b"\x7fELF" + bytes(60)), ""),
-        (package(behind=package()), ""),
+        (package(before=b"\x7fELF" + bytes(60)), "data before its first entry"),
+        (package(before=b"#!/bin/sh\nexit 0\n"), "data before its first entry"),
+        (package(behind=b"\x7fELF" + bytes(60)), "data behind its end"),
+        (package(behind=package()), "data behind its end"),
         (package(stored("x", b"yes", flags=1)), "encrypted"),
-        (package(stored("x", b"yes", flags=1 << 6)), ""),
-        (b"not a zip at all", ""),
-        (b"PK\x05\x06" + bytes(18), ""),
+        (package(stored("x", b"yes", flags=1 << 6)), "encrypted"),
+        (b"not a zip at all", "not a zip archive"),
+        (archive([]), "has no entries"),
     ],
 )
 def test_p9_an_archive_is_nothing_else(

@@ -3,8 +3,9 @@ The platform's own operations.
 
 CreateAccount, ListAccounts, GetStatus and VerifyAudit look past one account,
 so, besides a policy that allows them, they take the operator's account.
-ExplainRequest sees the requests of the caller's account; any other id is not
-found, whether it exists or not.
+ExplainRequest sees the requests of the caller's account, and the operator's
+account those that nobody proved to have sent; any other id is not found,
+whether it exists or not.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _MOST = 1_000
 _NAME = re.compile(r"[\x20-\x7e]{0,50}\Z")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,128}\Z")
 _LIST = "casemate:ListAccounts"
+_NOBODY = ""
+"""The account of requests whose sender was not proven."""
 
 
 def _arn(scope: Scope, resource: str) -> Arn:
@@ -163,12 +166,14 @@ class Casemate:
         if not _REQUEST_ID.match(wanted):
             raise Invalid("`RequestId` must have 1 to 128 letters, digits and `-`")
         account = call.principal.account
+        operator = account == self._accounts.operator()
         story = await self._stories.story(account, wanted)
+        if story is None and operator:
+            story = await self._stories.story(_NOBODY, wanted)
         if story is None:
             raise NotFound(
                 f"there is no request `{wanted}` of this account in the record"
             )
-        operator = account == self._accounts.operator()
         answer: dict[str, object] = {
             "RequestId": wanted,
             "Record": told(story.record, account=account, operator=operator),

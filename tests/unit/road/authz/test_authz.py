@@ -95,7 +95,7 @@ def ask(
 
 def denied(world: World, operation: Operation = RUN, **parameters: object) -> Denied:
     with pytest.raises(Denied) as caught:
-        ask(world, operation, **parameters)
+        ask(world, operation, None, **parameters)
     return caught.value
 
 
