@@ -89,6 +89,8 @@ def read_index(read: Read, size: int, *, limit: int) -> list[Entry]:
     Raises RefusedError.
     """
     start, length, count = _end(read, size)
+    if not count:
+        raise RefusedError("the package has no entries")
     if count > limit:
         raise RefusedError(f"the package has {count} entries; the limit is {limit}")
     records = list(_records(read(start, length), count))

@@ -159,9 +159,11 @@ class Cells:
 
     sandbox: Sandbox
 
-    async def check(self, account: str, package: bytes, sha256: str) -> Unpacked:
+    async def check(
+        self, account: str, runtime: str, package: bytes, sha256: str
+    ) -> Unpacked:
         """Unpack a zip in a workshop cell.  Raises Invalid with the reason."""
-        return await self.sandbox.check(account, package, sha256)
+        return await self.sandbox.check(account, package, sha256, runtime)
 
     async def run(self, invocation: Invocation) -> InvocationResult:
         """Run one event."""

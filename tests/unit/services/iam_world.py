@@ -99,7 +99,7 @@ class GivenSession:
     expires_at: float
     access_key_id: str = "ASIA0000000000000001"
     secret: str = "s" * 40
-    token: str = "token"  # noqa: S105 — of a test
+    token: str = "token"
 
 
 def sealed_tokens(clock: StillClock) -> Tokens:

@@ -56,7 +56,9 @@ class Workshop:
 
     seen: list[str] = field(default_factory=list)
 
-    async def check(self, account: str, package: bytes, sha256: str, /) -> Unpacked:
+    async def check(
+        self, account: str, runtime: str, package: bytes, sha256: str, /
+    ) -> Unpacked:
         assert hashlib.sha256(package).hexdigest() == sha256
         self.seen.append(f"{account}/{sha256}")
         if not package.startswith(b"PK"):

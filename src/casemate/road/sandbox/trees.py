@@ -255,6 +255,6 @@ def _sealed(content: bytes) -> int:
 def invalid(refused: Refused) -> Invalid:
     """Say a refused package the way CreateFunction does."""
     return Invalid(
-        f"could not unzip the uploaded file: {refused}; build the package again",
+        f"{refused}; build the package again",
         code="InvalidParameterValueException",
     )

@@ -97,7 +97,7 @@ class Deployment:
         # (3)
         room_for(self.store, ref.account, len(package), self.settings, new=True)
         # (4)
-        sha256 = await self._read(ref.account, package)
+        sha256 = await self._read(ref.account, configuration.runtime, package)
         function = Function(
             account=ref.account,
             region=ref.region,
@@ -141,7 +141,8 @@ class Deployment:
         revision = text(call.parameters, "RevisionId")
         _changeable(deployed.function, revision)
         room_for(self.store, ref.account, len(package), self.settings, new=False)
-        sha256 = await self._read(ref.account, package)
+        runtime = deployed.function.wanted.configuration.runtime
+        sha256 = await self._read(ref.account, runtime, package)
         build = replace(
             deployed.function.wanted,
             revision=self.new_id(),
@@ -244,11 +245,11 @@ class Deployment:
                 self.settler.start(work)
         return function
 
-    async def _read(self, account: str, package: bytes) -> str:
+    async def _read(self, account: str, runtime: str, package: bytes) -> str:
         """Have a package read where it can do no harm; give its digest."""
         sha256 = hashlib.sha256(package).hexdigest()
         try:
-            await self.packages.check(account, package, sha256)
+            await self.packages.check(account, runtime, package, sha256)
         except Invalid as bad:
             raise Invalid(
                 f"Could not unzip uploaded file. {bad.reason}",

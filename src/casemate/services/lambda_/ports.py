@@ -48,9 +48,11 @@ class Unpacked(Protocol):
 class Packages(Protocol):
     """Reads packages where they can do no harm."""
 
-    async def check(self, account: str, package: bytes, sha256: str, /) -> Unpacked:
+    async def check(
+        self, account: str, runtime: str, package: bytes, sha256: str, /
+    ) -> Unpacked:
         """
-        Unpack a zip in a workshop cell.
+        Unpack a zip in a workshop cell, by the runtime's own interpreter.
 
         sha256: its lower-case hex digest.  Raises `Invalid` with the reason if
         the package is bad, another Refusal if the platform cannot look.

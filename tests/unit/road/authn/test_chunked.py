@@ -18,7 +18,7 @@ from casemate.road.authn.chunked_checksum import CHECKSUMS
 
 # Example from "Signature calculations for trailing headers" and "Transferring
 # payload in multiple chunks" of the S3 API reference.
-SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 — the documentation's own example
+SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 KEY = sigv4.derive(SECRET, "20130524", "us-east-1", "s3")
 STAMP, SCOPE = "20130524T000000Z", "20130524/us-east-1/s3/aws4_request"
 NOW = 1_369_353_600.0

@@ -238,7 +238,7 @@ def test_a_clock_set_back_revives_no_session() -> None:
 
 
 def test_the_token_of_a_deleted_role_is_refused() -> None:
-    """A8: a role that is gone, or is another under the same name, takes its sessions."""
+    """A8: a role that is gone, or made anew by that name, takes its sessions."""
     world = World(claims=session(), exists=False)
 
     told = refused(world, signed(world.clock, token=TOKEN))

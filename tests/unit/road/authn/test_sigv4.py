@@ -21,7 +21,7 @@ from casemate.road.authn import sigv4
 from casemate.road.authn.sigv4_faults import Dialect, Fault, refusal
 
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"
-SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 — the documentation's own example
+SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 LAMBDA = sigv4.Expectations(service="lambda", regions=frozenset({"us-east-1"}))
 IAM = replace(LAMBDA, service="iam", dialect=Dialect.QUERY)
 S3 = sigv4.Expectations(

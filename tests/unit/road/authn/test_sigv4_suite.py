@@ -39,14 +39,14 @@ ROOT = Path(
     or Path(__file__).parents[5] / "shared" / "vectors"
 )
 SUITE = ROOT / "sigv4"
-SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"  # noqa: S105 — the documentation's own example
+SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 KEY = sigv4.derive(SECRET, "20150830", "us-east-1", "service")
 NOW = 1_440_938_160.0
 EXPECT = sigv4.Expectations(
     service="service", regions=frozenset({"us-east-1"}), loose_path=True
 )
 WRONG_AUTHZ = "get-vanilla-with-session-token"
-UNSIGNED_TOKEN = "post-sts-header-after"  # noqa: S105 — the name of a case
+UNSIGNED_TOKEN = "post-sts-header-after"
 CASES = 34
 
 
