@@ -16,7 +16,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import Final, cast, final
 
@@ -52,9 +52,15 @@ class Ask:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What one measurement saw.  Seconds; busy: the client's share of its core."""
+    """
+    What one measurement saw.  Times are seconds.
+
+    answers: all, those of the run-up and of the end too.  busy: the client's share
+    of its core.
+    """
 
     latencies: tuple[float, ...]
+    answers: int
     elapsed: float
     busy: float
 
@@ -115,7 +121,7 @@ def one_by_one(peer: Peer, asks: list[Ask], seconds: float) -> Sample:
                 latencies.append(line.ask(ask))
                 if time.perf_counter() > end:
                     break
-            return _sample(latencies, begin, cpu)
+            return _sample(latencies, begin, cpu, answers=20 + len(latencies))
     finally:
         line.close()
 
@@ -189,21 +195,25 @@ async def _many(
         )
         askers.append(asker)
     await asyncio.sleep(min(0.3, seconds / 4))
-    latencies.clear()
+    first = len(latencies)
     begin, cpu = time.perf_counter(), time.process_time()
     await asyncio.sleep(seconds)
-    sample = _sample(latencies, begin, cpu)
+    sample = _sample(latencies[first:], begin, cpu)
     for asker in askers:
         asker.stop()
     async with asyncio.timeout(_PATIENCE):
         await asyncio.gather(*(asker.done for asker in askers))
-    return sample
+    return replace(sample, answers=len(latencies))
 
 
-def _sample(latencies: list[float], begin: float, cpu: float) -> Sample:
+def _sample(
+    latencies: list[float], begin: float, cpu: float, answers: int = 0
+) -> Sample:
     elapsed = time.perf_counter() - begin
     busy = (time.process_time() - cpu) / elapsed
-    return Sample(latencies=tuple(latencies), elapsed=elapsed, busy=busy)
+    return Sample(
+        latencies=tuple(latencies), answers=answers, elapsed=elapsed, busy=busy
+    )
 
 
 def _whole(answer: bytes) -> int:

@@ -103,7 +103,7 @@ def _uvicorn(stack: ExitStack, place: Place, tls: ssl.SSLContext) -> Server:
 
 def _workerd(stack: ExitStack, place: Place, tls: ssl.SSLContext) -> Server:
     port = _free()
-    binary = place.modules / "@cloudflare/workerd-linux-64/bin/workerd"
+    binary = next((place.modules / "@cloudflare").glob("workerd-linux-*/bin/workerd"))
     config = place.work / "workerd.capnp"
     config.write_text(config.read_text("ascii").replace("@PORT@", str(port)), "ascii")
     return Server(

@@ -75,6 +75,7 @@ class Supervisor:
         self._ended: str | None = None
         self._expected = False
         self._stops = 0
+        self._told: set[str] = set()
         self._assembly = Assembly(plan, loop, log)
         self._verbs: Verbs | None = None
 
@@ -241,6 +242,12 @@ class Supervisor:
     def _stop(self) -> None:
         """Node first, then cells, then those that cells and node depend on."""
         self._expected = True
+        node = self._children.get("node")
+        if node is not None and "drained" in node.said:
+            # It needs nobody any more; told later, they would hear of its end
+            # first and take it for a failure.
+            for name in ("egress", "keyholder"):
+                self._tell(name)
         self._end("node")
         if self._verbs is not None and not self._verbs.shut():
             self._log("a cell did not end; the next start ends it")
@@ -248,15 +255,23 @@ class Supervisor:
             self._end(name)
         self._assembly.dismantle()
 
-    def _end(self, name: str) -> None:
-        """Tells a child to stop, and kills it if it does not."""
+    def _tell(self, name: str) -> Child | None:
+        """Tells a child to stop, once."""
         child = self._children.get(name)
-        if child is None:
-            return
+        if child is None or name in self._told:
+            return child
+        self._told.add(name)
         try:
             child.peer.send({"verb": "stop"})
         except Gone:
             self._log(f"{name} is gone already")
+        return child
+
+    def _end(self, name: str) -> None:
+        """Tells a child to stop, and kills it if it does not."""
+        child = self._tell(name)
+        if child is None:
+            return
         end = time.monotonic() + STOP_S
         while not _has_ended(child) and time.monotonic() < end:
             self._loop.turn(0.02)

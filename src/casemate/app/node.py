@@ -59,12 +59,13 @@ class Node:
         orders = Orders(self._line)
         async with AsyncExitStack() as stack:
             house = await self._house(stack)
-            front = await self._open_doors(house, stack)
+            front, ingress = await self._open_doors(house, stack)
             self._is_ready = True
             orders.say({"verb": "ready"})
             grace = await self._serve(orders)
             self._is_ready = False
             await front.drain(grace)
+            await ingress.settle(grace)
             await house.sandbox.drain(grace)
         orders.say({"verb": "drained"})
         await self._until_stop(orders)
@@ -108,7 +109,9 @@ class Node:
         self._begin(self._look_after(house))
         return house
 
-    async def _open_doors(self, house: House, stack: AsyncExitStack) -> Front:
+    async def _open_doors(
+        self, house: House, stack: AsyncExitStack
+    ) -> tuple[Front, Ingress]:
         ingress = Ingress(
             catalog=house.catalog,
             travel=house.road,
@@ -130,7 +133,7 @@ class Node:
         front.serve(self._sockets["https"], edge)
         await self._open_cell_door(house, front, inner, stack)
         await self._open_local_doors(house, stack)
-        return front
+        return front, ingress
 
     async def _open_cell_door(
         self,

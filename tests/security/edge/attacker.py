@@ -26,7 +26,7 @@ from security.edge.signing import Ask, Keys, json_call, sign, written
 PATIENCE = 20.0
 """Seconds; whoever waits longer for the platform has found a fault."""
 _addresses = itertools.count(1)
-_LABELS = re.compile(r"(casemate_\w+)(?:\{([^}]*)\})? (\S+)")
+_LABELS = re.compile(r"^(casemate_\w+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,10 @@ Nothing that is read here is believed; `authn` comes after.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from casemate.core import trace
@@ -67,6 +68,8 @@ class Ingress:
     randomness: Randomness
     stranger: Stranger
     """Told of every request that is refused before it is a call."""
+    under_way: set[asyncio.Future[Outcome]] = field(default_factory=set)
+    """Calls on the road, with or without somebody who waits."""
 
     def body_limit(
         self, method: str, target: str, headers: tuple[tuple[str, str], ...]
@@ -124,11 +127,37 @@ class Ingress:
             region=named.region,
         )
         try:
-            outcome = await self.travel(arrival)  # (4)
+            outcome = await self._carry(arrival)  # (4)
         except Refusal as refusal:
             return _refused(named.service, operation, refusal, identifier)
         reply = codec.encode(operation.name, outcome.result, identifier)  # (5)
         return _response(reply, identifier, outcome)
+
+    async def _carry(self, arrival: Arrival) -> Outcome:
+        """
+        Travel the road to its end, whether or not the caller waits for it.
+
+        As on AWS, a caller who leaves does not undo what it has asked for; and
+        it must not free its place while its function still runs.
+        """
+        task = asyncio.ensure_future(self.travel(arrival))
+        self.under_way.add(task)
+        task.add_done_callback(self._arrived)
+        return await asyncio.shield(task)
+
+    def _arrived(self, task: asyncio.Future[Outcome]) -> None:
+        self.under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # Whoever left will not ask; the record has it.
+
+    async def settle(self, grace: float) -> None:
+        """Wait for calls whose callers have left; after `grace` seconds end them."""
+        if self.under_way:
+            await asyncio.wait(self.under_way, timeout=grace)
+        for task in tuple(self.under_way):
+            task.cancel()
+        if self.under_way:
+            await asyncio.wait(self.under_way)
 
     def _service(self, authorization: str, query: str) -> _Named:
         # (1)
