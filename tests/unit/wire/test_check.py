@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from botocore.loaders import Loader
 
 from casemate import wire
 from casemate.wire.pattern import BOUND, matcher, translate
+from effort import bounded
 
 LAMBDA = wire.load("lambda")
 SERVICES = ("lambda", "iam", "sts", "logs", "sqs", "events", "kms", "secretsmanager")
@@ -119,17 +119,15 @@ def test_the_patterns_that_are_not_enforced_are_listed() -> None:
 
 
 @pytest.mark.parametrize("pattern", sorted(patterns()))
+@bounded()
 def test_no_pattern_runs_away(pattern: str) -> None:
     """H17: at the bound, every pattern answers in a fraction of a second."""
     matches = matcher(pattern)
     assert matches is not None
     seeds = ("a", "a.", "a-", "1", "/a", "arn:aws:lambda:", "a:", "=", "aA0_.", "a.a-")
-    start = time.process_time()
     for seed in seeds:
         matches((seed * BOUND)[: BOUND - 1] + "\n")
         matches("a" + (seed * BOUND)[: BOUND - 2] + "!")
-
-    assert 0.5 > time.process_time() - start
 
 
 @pytest.mark.parametrize(

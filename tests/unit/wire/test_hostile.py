@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from casemate import wire
 from casemate.core.call import Request
 from casemate.core.errors import Malformed, Refusal, Unimplemented
+from effort import bounded
 from unit.wire.written import form, request, target
 
 LAMBDA = wire.load("lambda")
@@ -57,14 +57,13 @@ def read(codec: wire.Codec, given_: Request) -> dict[str, object]:
     ],
     ids=lambda b: repr(b[:32]),
 )
+@bounded()
 def test_h8_json_is_held_to_the_letter(body: bytes) -> None:
-    """H8: what is not exactly one well-formed document is refused within 50 ms."""
-    start = time.process_time()
+    """H8: what is not exactly one well-formed document is refused cheaply."""
     with pytest.raises(Malformed) as refused:
         read(LOGS, target("DescribeLogGroups", body))
 
     assert "SerializationException" == refused.value.code
-    assert 0.05 > time.process_time() - start
 
 
 def test_colons_and_quotes_in_texts_are_no_members() -> None:
@@ -106,17 +105,16 @@ def test_null_is_absent() -> None:
     ],
     ids=lambda b: b[:32],
 )
+@bounded()
 def test_h9_a_form_is_bounded(body: str) -> None:
     """H9: an index allocates nothing, and counts are bounded."""
     tracemalloc.start()
-    start = time.process_time()
     with pytest.raises(Malformed) as refused:
         read(IAM, form("Action=CreateRole&Version=2010-05-08&" + body))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
     assert "MalformedQueryString" == refused.value.code
-    assert 0.2 > time.process_time() - start
     assert 20_000_000 > peak
 
 
@@ -191,17 +189,15 @@ def test_a_presigned_call_is_read() -> None:
     ],
     ids=lambda b: repr(b[:40]),
 )
+@bounded()
 def test_h10_xml_has_no_document_type(body: bytes) -> None:
     """H10: no entity, no nesting, no fetching; refused cheaply."""
-    start = time.process_time()
     if body:
         with pytest.raises(Malformed) as refused:
             read(S3, request("POST", "/b", "delete", body))
         assert "MalformedXML" == refused.value.code
     else:
         assert {"Bucket": "b"} == read(S3, request("POST", "/b", "delete", body))
-
-    assert 0.3 > time.process_time() - start
 
 
 @pytest.mark.parametrize(

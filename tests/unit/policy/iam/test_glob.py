@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from casemate.policy.iam.glob import matcher, tokens
 from casemate.policy.iam.malformed import MalformedPolicyError
+from effort import bounded
 
 
 def fits(pattern: str, value: str) -> bool:
@@ -45,11 +45,10 @@ def test_other_characters_stand_for_themselves(value: str) -> None:
 @pytest.mark.parametrize(
     "pattern", ["*a" * 60 + "b", "*?a" * 40 + "b", "a*" * 60 + "b", "?*" * 60 + "b"]
 )
+@bounded()
 def test_q12_matching_is_linear(pattern: str) -> None:
     """Q12: patterns that make backtracking matchers explode cost milliseconds."""
-    start = time.process_time()
     assert not fits(pattern, "a" * 50_000)
-    assert 0.5 > time.process_time() - start
 
 
 def test_wildcards_are_bounded() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import zlib
 from base64 import b64encode
 
@@ -61,10 +60,3 @@ def test_trailers_that_are_known() -> None:
     assert {"crc32", "crc32c", "crc64nvme", "sha1", "sha256"} == {
         name.removeprefix("x-amz-checksum-") for name in CHECKSUMS
     }
-
-
-def test_a_large_body_does_not_hold_the_loop() -> None:
-    """6 MB cost a fraction of what one byte at a time would."""
-    start = time.process_time()
-    crc32c(bytes(6 * 1024 * 1024))
-    assert 0.5 > time.process_time() - start

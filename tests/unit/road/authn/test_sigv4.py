@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -460,14 +459,3 @@ def test_what_needs_no_key_is_checked_without_one() -> None:
     ):
         with pytest.raises(Unauthenticated):
             sigv4.precheck(claims, now, expect)
-
-
-def test_verification_is_cheap() -> None:
-    """A bound far above the measured cost, to catch a change of its order."""
-    request = made(token="t" * 300)
-    claims = sigv4.parse(request)
-    key = sigv4.derive(SECRET, claims.date, claims.region, claims.service)
-    start = time.process_time()
-    for _ in range(1_000):
-        sigv4.verify(request, sigv4.parse(request), key, claims.at, LAMBDA)
-    assert 0.5 > time.process_time() - start

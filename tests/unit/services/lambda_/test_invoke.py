@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from casemate.core.errors import Conflict, Invalid, NotFound, TooLarge
 from casemate.core.operation import Scope
 from casemate.services.lambda_.invoke import checked, client_context
 from casemate.services.lambda_.settings import PAYLOAD, FunctionSettings
-from unit.services.calls import ACCOUNT, NOW, OTHER_ACCOUNT, REGION, admitted
+from unit.services.calls import ACCOUNT, NOW, OTHER_ACCOUNT, REGION
 from unit.services.lambda_.test_functions import run
 from unit.services.lambda_world import World, given
 
@@ -166,11 +166,13 @@ def test_what_is_no_json_is_refused(payload: bytes) -> None:
 
 
 def test_a_payload_is_checked_without_being_built() -> None:
-    """Two million small objects cost milliseconds, not half a second."""
+    """Two million small objects take no memory of their own."""
     payload = b"[" + b",".join([b"[]"] * 2_000_000) + b"]"
-    began = time.process_time()
+    tracemalloc.start()
     checked(payload)
-    assert time.process_time() - began < 0.2
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 @values(st.recursive(st.none() | st.booleans() | st.text(), st.lists, max_leaves=20))
@@ -191,20 +193,3 @@ def test_a_client_context_is_bounded() -> None:
     """3,583 bytes at most."""
     with pytest.raises(Invalid, match="3583"):
         client_context("e" * 3584)
-
-
-def test_the_hot_path_is_cheap(tmp_path: Path) -> None:
-    """A warm call costs this service some microseconds, not a store's read."""
-
-    async def law(w: World) -> None:
-        await w.made()
-        operation = w.call.operations["Invoke"]
-        call = admitted(operation, {"FunctionName": "f", "Payload": b"{}"})
-        await operation.method(call)
-        began = time.process_time()
-        for _ in range(2_000):
-            await operation.method(call)
-        each = (time.process_time() - began) / 2_000
-        assert each < 50e-6, f"{each * 1e6:.1f} microseconds"
-
-    run(tmp_path, law)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from casemate.core.errors import Invalid
 from casemate.services.logs.pattern import compile_pattern
+from effort import bounded
 
 ITEM = json.dumps(
     {
@@ -134,11 +134,10 @@ def test_stars_match_as_a_glob(pattern: str, text: str) -> None:
     assert matches(json.dumps({"x": text})) is oracle(pattern, text)
 
 
+@bounded()
 def test_hostile_patterns_cost_no_more_than_their_length() -> None:
     """Q12: no pattern makes a search quadratic in the message."""
     message = json.dumps({"x": "a" * 200_000})
     patterns = ['{ $.x = "' + "*a" * 300 + '*b" }', " ".join(["a"] * 300 + ["b"])]
-    began = time.process_time()
     for pattern in patterns:
         assert compile_pattern(pattern)(message) is False
-    assert time.process_time() - began < 1.0
