@@ -7,7 +7,6 @@ Z1 to Z3, Z7, Z8, Q12: attackers who choose names, tags, contexts or policies.
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -24,6 +23,7 @@ from casemate.policy.iam import (
     decide,
     principal_context,
 )
+from effort import bounded
 
 ACCOUNT = "111122223333"
 HOME = json.dumps(
@@ -129,7 +129,8 @@ def test_z3_a_key_hides_behind_no_other_spelling() -> None:
         assert not decision.allowed
 
 
-def test_q12_the_worst_policy_costs_milliseconds() -> None:
+@bounded()
+def test_q12_the_worst_policy_does_not_blow_up() -> None:
     """Q12: a policy full of wildcards, asked about a value made to suit it."""
     patterns = ["*" + "a?" * 60 + f"b{at}*" for at in range(60)]
     policy = compiled(
@@ -146,6 +147,4 @@ def test_q12_the_worst_policy_costs_milliseconds() -> None:
         resource="*",
         context={"aws:k": "a" * 8_192},
     )
-    start = time.process_time()
     assert not decide(asked, identity=(policy,), resource_account=ACCOUNT).allowed
-    assert time.process_time() - start < 0.5

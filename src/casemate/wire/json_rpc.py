@@ -19,7 +19,7 @@ from casemate.wire.json_text import read_json
 from casemate.wire.model import OperationModel, ServiceModel
 from casemate.wire.query_codes import QUERY_CODES
 from casemate.wire.reply import Reply, Route
-from casemate.wire.speaker import Problem, safe_header, told_members
+from casemate.wire.speaker import Problem, safe_header, told_members, with_message
 from casemate.wire.trouble import UnreadableError, WrongOutputError
 
 CONTENT_TYPES = ("application/x-amz-json-1.0", "application/x-amz-json-1.1")
@@ -115,8 +115,7 @@ class JsonRpc:
         members = told_members(problem)
         if problem.shape is None:
             return members
-        written = self._writers.writer(problem.shape)(members)
-        return dict(written) if isinstance(written, dict) else {}
+        return with_message(problem, self._writers.writer(problem.shape)(members))
 
     def _read(self, operation: str) -> Convert:
         shape = self._model.operations[operation].input

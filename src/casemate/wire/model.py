@@ -134,6 +134,14 @@ class OperationModel:
         """Whether it needs an event stream, which is not spoken here."""
         return any(s is not None and s.event_stream for s in (self.input, self.output))
 
+    @cached_property
+    def errors(self) -> tuple[str, ...]:
+        """The codes on the wire of the errors that the model gives it."""
+        told = self._raw.get("errors")
+        listed = told if isinstance(told, list) else []
+        shapes = [resolve(_raw(reference), self._shapes) for reference in listed]
+        return tuple(error_traits(shape)[0] or shape.name for shape in shapes)
+
     def _shape(self, which: str) -> Shape | None:
         reference = _raw(self._raw.get(which))
         return resolve(reference, self._shapes) if reference else None

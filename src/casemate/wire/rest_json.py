@@ -21,7 +21,7 @@ from casemate.wire.reply import Reply, Route
 from casemate.wire.rest import BodyReader, Intake, build_intake
 from casemate.wire.rest_out import BodyWriter, Output, build_output
 from casemate.wire.rest_route import RestRouter
-from casemate.wire.speaker import Problem, safe_header, told_members
+from casemate.wire.speaker import Problem, safe_header, told_members, with_message
 from casemate.wire.trouble import UnreadableError, WireError
 
 _TYPES = (
@@ -77,9 +77,10 @@ class RestJson:
         body: object = members
         if problem.shape is not None:
             headers += _header_members(problem.shape, members)
-            body = self._writers.writer(problem.shape)(
+            written = self._writers.writer(problem.shape)(
                 {n: v for n, v in members.items() if not _in_header(problem.shape, n)}
             )
+            body = with_message(problem, written)
         headers.append(("Content-Type", "application/json"))
         return Reply(
             status=problem.status, headers=tuple(headers), body=orjson.dumps(body)

@@ -118,6 +118,19 @@ def told_members(problem: Problem) -> dict[str, object]:
     return told
 
 
+def with_message(problem: Problem, body: object) -> dict[str, object]:
+    """
+    Give an error's JSON body with its message.
+
+    Many of AWS's error shapes have no member for it (CloudWatch Logs' have
+    none); AWS sends it all the same, and that is where clients read it.
+    """
+    told = dict(body) if isinstance(body, Mapping) else {}
+    if not any(name.lower() == "message" for name in told):
+        told["message"] = problem.message
+    return told
+
+
 def safe_header(name: str, value: str) -> list[tuple[str, str]]:
     """Give a header, or none where the value cannot be one: an error is answered."""
     try:

@@ -60,6 +60,7 @@ class Workshop:
         self, account: str, runtime: str, package: bytes, sha256: str, /
     ) -> Unpacked:
         assert hashlib.sha256(package).hexdigest() == sha256
+        assert runtime
         self.seen.append(f"{account}/{sha256}")
         if not package.startswith(b"PK"):
             raise Invalid("it is no zip")

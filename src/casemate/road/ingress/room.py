@@ -31,7 +31,7 @@ from casemate.core.errors import (
 )
 from casemate.core.identifier import Randomness, request_id
 from casemate.core.operation import Operation
-from casemate.road.ingress import dialect
+from casemate.road.ingress import dialect, stranger
 from casemate.road.ingress.catalog import Catalog, Service
 from casemate.road.ingress.front import Response
 from casemate.wire import Reply
@@ -94,7 +94,7 @@ class Ingress:
             named = self._service(request.header("authorization") or "", request.query)
         except Refusal as refusal:
             self.stranger(request, refusal)
-            return _unsigned(refusal, identifier)
+            return stranger.answer(request, refusal, identifier)
         codec = named.service.codec
         operation: Operation | None = None
         try:
@@ -184,19 +184,6 @@ class Ingress:
                 f"`{name}` is an operation of AWS that this platform does not have",
             )
         return operation
-
-
-def _unsigned(refusal: Refusal, identifier: str) -> Response:
-    body = b'{"message":"%s"}' % refusal.reason.replace('"', "'").encode()
-    return Response(
-        status=refusal.http_status,
-        headers=(
-            ("content-type", "application/json"),
-            ("x-amzn-requestid", identifier),
-            ("x-amzn-errortype", refusal.code),
-        ),
-        body=body,
-    )
 
 
 def _refused(
