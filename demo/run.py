@@ -9,6 +9,7 @@ hold ends the demo with exit 1.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import os
@@ -38,7 +39,7 @@ TRUST = {
         }
     ],
 }
-WAIT = "120"
+WAIT = 120.0
 
 
 class BrokenError(Exception):
@@ -125,6 +126,17 @@ def platform(casemate: Path, data: Path) -> Iterator[subprocess.Popen[str]]:
             except subprocess.TimeoutExpired:
                 process.kill()
         thread.join(5)
+
+
+def wait_for(process: subprocess.Popen[str], data: Path) -> None:
+    """Wait until the platform answers; one that ended will not."""
+    digest = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()
+    ca = Path("/run/casemate") / digest[:12] / "ca.pem"
+    end = time.monotonic() + WAIT
+    while not ca.exists():
+        hold(that=process.poll() is None, why="the platform did not start")
+        hold(that=time.monotonic() < end, why="the platform did not start in time")
+        time.sleep(0.1)
 
 
 def exports(text: str) -> dict[str, str]:
@@ -298,8 +310,9 @@ def main() -> int:
     try:
         say("Start the platform on a fresh data folder")
         with platform(casemate, data) as process:
+            wait_for(process, data)
             told = Shell(casemate, {}).run(
-                "casemate", "env", "--data", str(data), "--wait", WAIT
+                *("casemate", "env", "--data", str(data), "--wait", "30")
             )
             shell = Shell(casemate, exports(told))
             show(shell.run("aws", "sts", "get-caller-identity"))
