@@ -44,6 +44,8 @@ test: system-test lint ## everything that CI runs
 
 .PHONY: bench
 bench: install ## measure, beside what a user would use instead; writes docs/performance.md
+	@command -v npm >/dev/null || scripts/system-packages nodejs npm
+	@benchmarks/prepare "$(PYTHON)" "$(VENV)-bench"
 	@benchmarks/run "$(BIN)"
 
 .PHONY: docs

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-from platform_harness import Platform
-
 from benchmarks import processes
 from benchmarks.client import Ask, Peer
 from benchmarks.competitors import HELLO, Server, greetings
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from platform_harness import Platform
 
 MEMORY_MB: Final = 512
 _PATIENCE: Final = 60.0
@@ -72,7 +72,10 @@ class Casemate:
         prepared = request.prepare()
         fields = {"Host": urlsplit(self._endpoint).netloc, **prepared.headers}
         fields["Content-Length"] = str(len(event))
-        lines = [f"POST {path} HTTP/1.1", *(f"{k}: {_text(v)}" for k, v in fields.items())]
+        lines = [
+            f"POST {path} HTTP/1.1",
+            *(f"{k}: {_text(v)}" for k, v in fields.items()),
+        ]
         head = "\r\n".join(lines).encode() + b"\r\n\r\n"
         return Ask(request=head + event, expected=expected)
 
@@ -89,20 +92,22 @@ class Casemate:
 
     def pids(self) -> list[int]:
         """List the platform's processes and those in its cells."""
-        inside = [pid for pids in self.cells().values() for pid in pids]
-        return list({*self.own(), *inside})
+        inside = (pid for pids in self.cells().values() for pid in pids)
+        return [*self.own(), *inside]
 
     def own(self) -> list[int]:
-        """List the platform's processes and those that they started."""
+        """List the platform's processes; those in cells come from the warden too."""
         process = self.platform.process
-        return processes.family(process.pid) if process else []
+        inside = {pid for pids in self.cells().values() for pid in pids}
+        found = processes.family(process.pid) if process else []
+        return [pid for pid in found if pid not in inside]
 
     def cells(self) -> dict[str, list[int]]:
         """List the processes of each cell."""
         return processes.grouped(f"casemate-{self._run.name}")
 
-    def generic(self) -> dict[str, list[int]]:
-        """List the cells that run the waiting Python."""
+    def python_cells(self) -> dict[str, list[int]]:
+        """List the managed Python's cells, those that wait and those that serve."""
         return {
             name: pids
             for name, pids in self.cells().items()

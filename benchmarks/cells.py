@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, final
@@ -15,7 +16,6 @@ from benchmarks.client import Ask, Line
 BURST: Final = 60
 CALLERS: Final = 8
 MEMORY_MB: Final = 128
-_SLEEP: Final = 12.0
 
 ENDING: Final = """
 import os
@@ -25,7 +25,7 @@ def handler(event, context):
 """
 """Its cell ends with every call, so each call needs a new one."""
 
-SLEEPING: Final = f"""
+SLEEPING: Final = """
 import time
 import uuid
 
@@ -34,7 +34,7 @@ ME = str(uuid.uuid4())
 def handler(event, context):
     begun = time.time()
     time.sleep(max(0.0, event["until"] - begun))
-    return {{"cell": ME, "begun": begun}}
+    return {"cell": ME, "begun": begun}
 """
 """No call ends before all have begun, so each needs a cell of its own."""
 
@@ -70,12 +70,16 @@ def new_cells(platform: Casemate, seconds: float) -> float:
     return made / (time.monotonic() - begin)
 
 
-def burst(platform: Casemate) -> Burst:
-    """Call a function that has no cell 60 times at once."""
+def burst(platform: Casemate, patience: float) -> Burst:
+    """
+    Call a function that has no cell 60 times at once.
+
+    patience: seconds within which all are expected to begin.
+    """
     platform.deploy("sleeping", SLEEPING, MemorySize=MEMORY_MB)
     platform.rest()
     begin = time.time()
-    event = json.dumps({"until": begin + _SLEEP}).encode()
+    event = json.dumps({"until": begin + patience}).encode()
     asks = [platform.invocation("sleeping", event, b"begun") for _ in range(BURST)]
     lines = [Line(platform.peer) for _ in range(BURST)]
     begin = time.time()
@@ -91,20 +95,21 @@ def burst(platform: Casemate) -> Burst:
 def generic_memory(platform: Casemate) -> Memory:
     """Weigh the Python cells that wait in the pool."""
     platform.rest()
-    return _weigh(platform, set(platform.generic()))
+    return _weigh(
+        {n: p for n, p in platform.python_cells().items() if not processes.has_code(p)}
+    )
 
 
-def function_memory(platform: Casemate, but: set[str]) -> Memory:
-    """Weigh the cells that serve a function, and are idle: all Python ones but some."""
-    return _weigh(platform, set(platform.generic()) - but)
+def function_memory(platform: Casemate) -> Memory:
+    """Weigh the Python cells that serve a function, and are idle."""
+    platform.rest()
+    return _weigh(
+        {n: p for n, p in platform.python_cells().items() if processes.has_code(p)}
+    )
 
 
-def _weigh(platform: Casemate, names: set[str]) -> Memory:
-    sizes = [
-        processes.pss(pids)
-        for name, pids in platform.cells().items()
-        if name in names
-    ]
+def _weigh(found: Mapping[str, list[int]]) -> Memory:
+    sizes = [processes.pss(pids) for pids in found.values()]
     return Memory(each=sum(sizes) / len(sizes), cells=len(sizes))
 
 
@@ -122,5 +127,3 @@ def _exchange(line: Line, ask: Ask) -> tuple[bytes, bytes]:
         return line.exchange(ask.request)
     finally:
         line.close()
-
-

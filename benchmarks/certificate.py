@@ -6,12 +6,11 @@ import ipaddress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from benchmarks.client import HOST
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-
-from benchmarks.client import HOST
 
 
 def self_signed(certificate: Path, key: Path) -> None:

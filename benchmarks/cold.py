@@ -144,7 +144,9 @@ def _container(platform: Casemate) -> Iterator[Callable[[], list[str]]]:
     It has what a careful user gives a container: all namespaces, no network but a
     loopback, no capability, a read-only root.
     """
-    runc = shutil.which("runc", path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin")
+    runc = shutil.which(
+        "runc", path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin"
+    )
     if runc is None:
         raise FileNotFoundError("runc is not installed")
     bundle = Path(tempfile.mkdtemp(prefix="casemate-bench-", dir="/var/tmp"))
@@ -191,4 +193,3 @@ def _configuration() -> dict[str, object]:
             "gidMappings": mapping,
         },
     }
-

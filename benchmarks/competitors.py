@@ -65,7 +65,9 @@ def greetings() -> list[tuple[bytes, bytes]]:
 def running(folder: Path, work: Path) -> Iterator[list[Server]]:
     """Run all of them; folder: what `prepare` made."""
     place = Place(
-        python=folder / "venv/bin/python", modules=folder / "npm/node_modules", work=work
+        python=folder / "venv/bin/python",
+        modules=folder / "npm/node_modules",
+        work=work,
     )
     shutil.copytree(HELLO, work, dirs_exist_ok=True)
     (work / "node_modules").symlink_to(place.modules)
@@ -128,7 +130,7 @@ def _framework(stack: ExitStack, place: Place, tls: ssl.SSLContext) -> Server:
 
 
 def _offline(stack: ExitStack, place: Place) -> list[Server]:
-    """serverless-offline answers Lambda's Invoke, in plain HTTP: it has no TLS there."""
+    """Run serverless-offline: Lambda's Invoke in plain HTTP, it has no TLS there."""
     http, invoke = _free(), _free()
     argv = [
         *("node", "node_modules/serverless/bin/serverless.js", "offline"),
@@ -177,7 +179,7 @@ def _start(stack: ExitStack, argv: list[str], work: Path) -> Callable[[], list[i
 
 
 def _environment(work: Path) -> dict[str, str]:
-    """serverless is told not to speak to its maker, and needs some credentials."""
+    """Serverless is told not to speak to its maker, and needs some credentials."""
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": str(work),

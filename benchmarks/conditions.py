@@ -8,8 +8,9 @@ import platform
 import re
 import subprocess
 import time
-from importlib.metadata import version
 from pathlib import Path
+
+from platform_harness import CASEMATE
 
 
 def conditions(competitors: Path) -> list[tuple[str, str]]:
@@ -17,9 +18,12 @@ def conditions(competitors: Path) -> list[tuple[str, str]]:
     one, five, _ = os.getloadavg()
     return [
         ("date", time.strftime("%Y-%m-%d", time.gmtime())),
-        ("Casemate", version("casemate")),
+        ("Casemate", _said([str(CASEMATE), "--version"]).split()[-1]),
         ("processor", f"{_processor()}, {os.cpu_count()} cores"),
-        ("memory", f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') >> 30} GiB"),
+        (
+            "memory",
+            f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') >> 30} GiB",
+        ),
         ("kernel", f"{platform.system()} {platform.release()}"),
         ("control groups", f"version {_cgroups()}"),
         ("Python", platform.python_version()),

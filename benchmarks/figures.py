@@ -28,7 +28,8 @@ class Figure:
     def text(self, digits: int = 2, scale: float = 1.0) -> str:
         """Write `median (low to high)`, each multiplied by `scale`."""
         median, low, high = (
-            number(value * scale, digits) for value in (self.median, self.low, self.high)
+            number(value * scale, digits)
+            for value in (self.median, self.low, self.high)
         )
         return f"{median} ({low} to {high})"
 

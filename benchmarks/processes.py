@@ -74,6 +74,15 @@ def pss(pids: Iterable[int]) -> int:
     return total
 
 
+def has_code(pids: Iterable[int]) -> bool:
+    """Say whether a cell serves a function: something was mounted on its /tmp late."""
+    for pid in pids:
+        with suppress(*_GONE):
+            lines = (_PROC / str(pid) / "mountinfo").read_text("utf-8").splitlines()
+            return sum(line.split()[4] == "/tmp" for line in lines) > 1
+    return False
+
+
 def command(pid: int) -> str:
     """Give a process's command line, with spaces; empty when it is gone."""
     try:

@@ -81,4 +81,3 @@ def _crowd(one: Warm, seconds: float) -> None:
     # The processor's time holds the run-up's answers, so these are counted too.
     one.per_core.append(sample.answers / used)
     one.busy.append(sample.busy)
-

@@ -29,7 +29,6 @@ from casemate_warden.words import Refused
 DATA: Final = Path("/var/lib/casemate")
 LISTEN: Final = "127.0.0.1:4443"
 REGION: Final = "us-east-1"
-MB: Final = 1 << 20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -120,7 +119,7 @@ def _up(options: argparse.Namespace) -> int:
         parent=parent,
         runtime=chosen.path,
         images=built,
-        trees_mb=options.trees or _quarter_of_memory(),
+        trees_mb=options.trees or facts.memory_mb() // 4,
     )
     supervisor = Supervisor(
         settings=settings, people=people, plan=plan, loop=Loop(), log=say
@@ -190,11 +189,6 @@ def _build_images(folder: Path, python: Path) -> list[images.Image]:
     if not built:
         raise CannotStart("no runtime can be built on this host")
     return built
-
-
-def _quarter_of_memory() -> int:
-    pages = os.sysconf("SC_PHYS_PAGES")
-    return os.sysconf("SC_PAGE_SIZE") * pages // MB // 4
 
 
 if __name__ == "__main__":

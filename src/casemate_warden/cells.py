@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from casemate_warden import ending, kernel, opening
-from casemate_warden.cgroups import Group, Usage
-from casemate_warden.house import House, Stage
+from casemate_warden.cgroups import CORE_MB, Group, Usage
+from casemate_warden.house import Stage
 from casemate_warden.images import Image
 from casemate_warden.life import Life
 from casemate_warden.life import Stage as Step
@@ -29,7 +29,6 @@ from casemate_warden.trees import Trees, memory_filesystem
 from casemate_warden.words import Refused
 
 WORKSHOP_MB: Final = 512
-WORKSHOP_CPU_MB: Final = 1_769  # one core: a deployment waits for it
 WORKSHOP_TMP_MB: Final = 64
 LARGEST_PACKAGE: Final = 256 << 20
 INODES_PER_MB: Final = 256
@@ -94,13 +93,12 @@ class Cells:
     ) -> None:
         """`images` are those that the house was given."""
         self._site = site
-        self._house: House = site.house
+        self._house = site.house
         self._images = images
         self._ranges = ranges
         self._trees = trees
         self._announce = announce
         self._cells: dict[str, Cell] = {}
-        self._closing: dict[str, Cell] = {}
 
     def open(self, runtime: str) -> Steps:
         """A new generic cell, booted and waiting."""
@@ -194,7 +192,7 @@ class Cells:
             raise Refused("wrong_stage", "the cell was closed meanwhile")
         self._mount(found, "task", self._trees.make(tree, cell, found.first_uid))
         self._mount_tmp(found, WORKSHOP_TMP_MB)
-        group.limit(WORKSHOP_MB, WORKSHOP_CPU_MB)
+        group.limit(WORKSHOP_MB, CORE_MB)  # one core: a deployment waits for it
         return Answer(body={})
 
     def _mount_tmp(self, cell: Cell, size_mb: int) -> None:
@@ -211,8 +209,8 @@ class Cells:
 
     def keep(self, tree: str) -> Answer:
         """Makes a tree usable for `assign`, once its workshop is gone."""
-        self._trees.keep(tree, closed=self._workshop_gone(tree))
-        return Answer(body={})
+        taken = self._trees.keep(tree, closed=self._workshop_gone(tree))
+        return Answer(body={"bytes": taken})
 
     def drop(self, tree: str) -> Answer:
         """Frees a tree that no cell uses."""

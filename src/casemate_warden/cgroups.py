@@ -31,14 +31,12 @@ SHARED: Final = {
         "memory_stat": ("memory", "memory.stat"),
         "memory_events": ("memory", "memory.oom_control"),
         "freezer": ("freezer", "freezer.state"),
-        "cpu": ("cpuacct", "cpuacct.usage"),
     },
     2: {
         "memory_peak": ("", "memory.peak"),
         "memory_stat": ("", "memory.stat"),
         "memory_events": ("", "memory.events"),
         "freezer": ("", "cgroup.freeze"),
-        "cpu": ("", "cpu.stat"),
     },
 }
 

@@ -82,17 +82,13 @@ def _become(
         if os.getppid() != parent:
             os._exit(_FAILED)
         _arrange(boot)
-        command = _command(python, role.module)
+        command = [str(python), "-I", "-m", role.module]
         # No shell, and nothing of it comes from outside: role and path are fixed.
         os.execve(python, command, _environment(role))  # noqa: S606 — see above
     except Exception as error:  # noqa: BLE001 — the fork ends here, and says why
         os.write(2, f"{role.name} could not be started: {error}\n".encode())
     finally:
         os._exit(_FAILED)
-
-
-def _command(python: Path, module: str) -> list[str]:
-    return [str(python), "-I", "-m", module]
 
 
 def _environment(role: Role) -> dict[str, str]:

@@ -29,6 +29,7 @@ class Facts:
     mount_api: bool
     noswap: bool
     swap: bool
+    root_is_mount: bool  # not so in a bare chroot
     nft: bool
     useradd: bool
     settings: dict[str, int | None]
@@ -69,6 +70,7 @@ def probe(data: Path, python: Path) -> Facts:
         mount_api=api,
         noswap=noswap,
         swap=len(Path("/proc/swaps").read_text("ascii").splitlines()) > 1,
+        root_is_mount=_root_is_mount(),
         nft=Path("/usr/sbin/nft").exists(),
         useradd=Path("/usr/sbin/useradd").exists(),
         settings={name: _number(name) for name in SETTINGS},
@@ -80,6 +82,12 @@ def probe(data: Path, python: Path) -> Facts:
         python_closed_at=closed_at(python) or closed_at(python.resolve()),
         python_writable_at=_writable_at(python),
     )
+
+
+def _root_is_mount() -> bool:
+    """Whether `/` is a mount: in a bare chroot no line of the table names it."""
+    lines = Path("/proc/self/mountinfo").read_text("utf-8").splitlines()
+    return any(line.split(" ")[4] == "/" for line in lines)
 
 
 def _number(name: str) -> int | None:
@@ -136,6 +144,11 @@ def _writable_at(python: Path) -> Path | None:
         if status.st_uid != 0 or (status.st_mode & stat.S_IWOTH and not sticky):
             return part
     return None
+
+
+def memory_mb() -> int:
+    """Memory of the whole host."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // cgroups.MB
 
 
 def last_capability() -> int:

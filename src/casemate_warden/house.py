@@ -99,23 +99,15 @@ class House:
 
     def _attach_top(self) -> int:
         top = kernel.filesystem("tmpfs", _SAFE, source=NAME, mode="0700", size="16m")
-        self._attach(top, str(self.run / "house"))
+        kernel.attach_at(top, str(self.run / "house"))
         return top
-
-    def _attach(self, mount: int, place: str, *, at: int | None = None) -> None:
-        target = kernel.directory(place, at=at)
-        try:
-            kernel.attach(mount, target)
-            kernel.set_attributes(mount, propagation=kernel.MS_PRIVATE)
-        finally:
-            os.close(target)
 
     def _part(self, name: str, mount: int) -> int:
         """Attaches a shared part: older kernels copy only what is attached."""
         parts = kernel.directory("parts", at=self._top)
         try:
             os.mkdir(name, 0o700, dir_fd=parts)
-            self._attach(mount, name, at=parts)
+            kernel.attach_at(mount, name, at=parts)
         finally:
             os.close(parts)
         return mount
@@ -147,7 +139,7 @@ class House:
         images = kernel.directory("images", at=self._top)
         try:
             os.mkdir(image.runtime, 0o700, dir_fd=images)
-            self._attach(mount, image.runtime, at=images)
+            kernel.attach_at(mount, image.runtime, at=images)
         finally:
             os.close(images)
         self._images[image.runtime] = mount
@@ -174,10 +166,10 @@ class House:
     ) -> None:
         holder = kernel.clone_mount(self._parts["stage"])
         try:
-            self._attach(holder, name, at=self._cells)
+            kernel.attach_at(holder, name, at=self._cells)
             for place in LATE:
                 late[place] = kernel.clone_mount(self._parts["empty"])
-                self._attach(late[place], place, at=holder)
+                kernel.attach_at(late[place], place, at=holder)
                 kernel.set_attributes(late[place], propagation=kernel.MS_SHARED)
                 parts[place] = kernel.clone_mount(late[place])
         finally:

@@ -54,7 +54,6 @@ _COMMON: Final = (
 )
 _NO_PART: Final = frozenset(
     {
-        "__pycache__/test",
         "dist-packages",
         "ensurepip",
         "idlelib",

@@ -101,8 +101,8 @@ def filesystem(kind: str, attributes: int, **options: str) -> int:
     )
     try:
         for name, value in options.items():
-            _fsconfig(context, name, value)
-        _command(context, _CREATE)
+            _option(context, name, value)
+        _fsconfig(context, _CREATE)
         flags = ctypes.c_uint(_CLOEXEC), ctypes.c_uint(attributes)
         made = _libc.syscall(_FSMOUNT, ctypes.c_int(context), *flags)
         return _checked(made, f"fsmount {kind}")
@@ -110,30 +110,22 @@ def filesystem(kind: str, attributes: int, **options: str) -> int:
         os.close(context)
 
 
-def _fsconfig(context: int, name: str, value: str) -> None:
-    command = _SET_STRING if value else _SET_FLAG
+def _option(context: int, name: str, value: str) -> None:
+    _fsconfig(context, _SET_STRING if value else _SET_FLAG, name, value or None)
+
+
+def _fsconfig(
+    context: int, command: int, name: str | None = None, value: str | None = None
+) -> None:
     done = _libc.syscall(
         _FSCONFIG,
         ctypes.c_int(context),
         ctypes.c_uint(command),
         _text(name),
-        _text(value or None),
+        _text(value),
         ctypes.c_int(0),
     )
-    _checked(done, f"fsconfig {name}")
-
-
-def _command(context: int, command: int) -> None:
-    nothing = ctypes.c_char_p(None)
-    done = _libc.syscall(
-        _FSCONFIG,
-        ctypes.c_int(context),
-        ctypes.c_uint(command),
-        nothing,
-        nothing,
-        ctypes.c_int(0),
-    )
-    _checked(done, "fsconfig")
+    _checked(done, f"fsconfig {name or command}")
 
 
 def seal_filesystem(mount: int) -> None:
@@ -148,8 +140,8 @@ def seal_filesystem(mount: int) -> None:
         "fspick",
     )
     try:
-        _fsconfig(context, "ro", "")
-        _command(context, _RECONFIGURE)
+        _option(context, "ro", "")
+        _fsconfig(context, _RECONFIGURE)
     finally:
         os.close(context)
 
@@ -163,11 +155,13 @@ def clone_mount(mount: int) -> int:
     return _checked(done, "open_tree")
 
 
-def set_attributes(
-    mount: int, *, add: int = 0, drop: int = 0, propagation: int = 0
-) -> None:
-    """mount_setattr(2) on exactly the mount behind the descriptor."""
-    attributes = _MountAttr(add, drop, propagation, 0)
+def set_attributes(mount: int, *, add: int = 0, propagation: int = 0) -> None:
+    """
+    mount_setattr(2) on exactly the mount behind the descriptor.
+
+    There is no way here to take an attribute off a mount again.
+    """
+    attributes = _MountAttr(add, 0, propagation, 0)
     done = _libc.syscall(
         _MOUNT_SETATTR,
         ctypes.c_int(mount),
@@ -190,6 +184,16 @@ def attach(mount: int, target: int) -> None:
         ctypes.c_uint(0x44),  # both paths are empty: only descriptors are named
     )
     _checked(done, "move_mount")
+
+
+def attach_at(mount: int, place: str, *, at: int | None = None) -> None:
+    """Places a detached mount over a directory by name, and keeps it to itself."""
+    target = directory(place, at=at)
+    try:
+        attach(mount, target)
+        set_attributes(mount, propagation=MS_PRIVATE)
+    finally:
+        os.close(target)
 
 
 def propagate(path: str, propagation: int) -> None:

@@ -21,7 +21,6 @@ LARGEST: Final = 200 << 10
 MOST_DESCRIPTORS: Final = 16
 MOST_WAITING: Final = 4_096
 _SPACE: Final = socket.CMSG_SPACE(MOST_DESCRIPTORS * 4)
-_CLOEXEC: Final = 0x40000000  # MSG_CMSG_CLOEXEC, which Python does not name
 
 
 class Gone(Exception):
@@ -68,7 +67,9 @@ class Peer:
         # Not `socket.recv_fds`: it drops its flags, and descriptors that stay open
         # over exec would pass on to the OCI runtime of another cell.
         try:
-            body, ancillary, flags, _ = self.socket.recvmsg(LARGEST, _SPACE, _CLOEXEC)
+            body, ancillary, flags, _ = self.socket.recvmsg(
+                LARGEST, _SPACE, socket.MSG_CMSG_CLOEXEC
+            )
         except BlockingIOError:
             return None
         except ConnectionError as error:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from casemate_warden import children, ground, messages
+from casemate_warden import children, facts, ground, messages
 from casemate_warden.assembly import Assembly, Plan
 from casemate_warden.children import Child, Role
 from casemate_warden.loop import Loop
@@ -33,7 +33,6 @@ START_S: Final = 60.0
 STOP_S: Final = 5.0
 OPEN_FILES: Final = 65_536
 KEYHOLDER_FILES: Final = 1_024
-MB: Final = 1 << 20
 
 
 class ChildEnded(Exception):
@@ -96,6 +95,14 @@ class Supervisor:
         finally:
             self._stop()
 
+    def _boot(
+        self, name: str, settings: Mapping[str, Any], named: Mapping[str, int]
+    ) -> None:
+        try:
+            self._children[name].boot(settings, named)
+        except Gone:
+            raise ChildEnded(f"{name} ended at its start; it says why above") from None
+
     def _asked_to_stop(self) -> None:
         self._stops += 1
         self._loop.post(lambda: None)
@@ -120,7 +127,8 @@ class Supervisor:
             )
         certificate = self._start_keyholder(keys_node.detach())
         (run / "ca.pem").write_text(certificate, "ascii")
-        self._children["egress"].boot(
+        self._boot(
+            "egress",
             {"platform": PLATFORM},
             {"node": egress_node.detach(), "warden": egress_warden.detach()},
         )
@@ -128,7 +136,8 @@ class Supervisor:
         egress = Peer(warden_egress)
         self._loop.serve(egress, lambda _: None, lambda _: None, lambda: None)
         self._verbs = self._assembly.serve(Peer(verbs_node), egress, certificate)
-        self._children["node"].boot(
+        self._boot(
+            "node",
             self._node_settings(certificate),
             {
                 "warden": node_verbs.detach(),
@@ -177,14 +186,13 @@ class Supervisor:
             "data": str(self._settings.data / "keyholder"),
             "root_key_file": None if path is None else str(path),
         }
-        self._children["keyholder"].boot(settings, named)
+        self._boot("keyholder", settings, named)
         certificate = self._await("keyholder", "ready").get("ca")
         if not isinstance(certificate, str) or not certificate.isascii():
             raise ChildEnded("keyholder gave no certificate, so the platform stops")
         return certificate
 
     def _node_settings(self, certificate: str) -> dict[str, Any]:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return {
             "data": str(self._settings.data / "node"),
             "region": self._settings.region,
@@ -194,7 +202,7 @@ class Supervisor:
             "pool": self._settings.pool,
             "grace": self._settings.grace,
             "cores": len(os.sched_getaffinity(0)),
-            "memory_mb": memory // MB,
+            "memory_mb": facts.memory_mb(),
             "runtimes": [image.runtime for image in self._plan.images],
             "ca": certificate,
         }
@@ -204,7 +212,10 @@ class Supervisor:
 
         def heard(packet: Packet) -> None:
             messages.close_all(packet.descriptors)
-            child.said[str(packet.body.get("verb"))] = packet.body
+            verb = packet.body.get("verb")
+            # Anything else would be kept here for as long as a child likes to talk.
+            if verb in ("ready", "drained"):
+                child.said[verb] = packet.body
 
         def ended() -> None:
             self._loop.forget(child.pidfd)

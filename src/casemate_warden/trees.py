@@ -17,12 +17,12 @@ from typing import Final
 
 from casemate_warden import kernel
 from casemate_warden.bundle import GROUP, USER
+from casemate_warden.cgroups import MB
 from casemate_warden.house import NAME
 from casemate_warden.words import Refused
 
 TREE_MB: Final = 300  # 250 MB of a package, as Lambda allows, and what blocks add
 TREE_INODES: Final = 300_000
-MB: Final = 1 << 20
 _SAFE: Final = kernel.NOSUID | kernel.NODEV
 
 
@@ -58,21 +58,13 @@ class Trees:
             raise Refused("no_room", "trees would take more memory than is set aside")
         mount = memory_filesystem(TREE_MB, TREE_INODES, first_uid, mode="0755")
         try:
-            self._attach(tree, mount)
+            os.mkdir(tree, 0o700, dir_fd=self._folder)
+            kernel.attach_at(mount, tree, at=self._folder)
         except OSError:
             os.close(mount)
             raise
         self._trees[tree] = Tree(mount=mount, workshop=cell)
         return kernel.clone_mount(mount)
-
-    def _attach(self, tree: str, mount: int) -> None:
-        os.mkdir(tree, 0o700, dir_fd=self._folder)
-        target = kernel.directory(tree, at=self._folder)
-        try:
-            kernel.attach(mount, target)
-            kernel.set_attributes(mount, propagation=kernel.MS_PRIVATE)
-        finally:
-            os.close(target)
 
     def _reserved(self) -> int:
         """Bytes in use, where a tree that is still written counts in full."""
@@ -86,8 +78,12 @@ class Trees:
             raise Refused("unknown_tree", "there is no such tree")
         return self._trees[tree]
 
-    def keep(self, tree: str, *, closed: bool) -> None:
-        """Makes it read-only for good; only once its workshop cell is `closed`."""
+    def keep(self, tree: str, *, closed: bool) -> int:
+        """
+        Makes it read-only for good; only once its workshop cell is `closed`.
+
+        Returns the bytes that it takes, which only the filesystem knows.
+        """
         found = self._get(tree)
         if found.workshop is None:
             raise Refused("wrong_stage", "this tree is kept already")
@@ -96,6 +92,7 @@ class Trees:
         kernel.set_attributes(found.mount, add=kernel.RDONLY)
         kernel.seal_filesystem(found.mount)
         found.workshop = None
+        return found.used_bytes()
 
     def workshop_of(self, tree: str) -> str | None:
         """The cell that writes it, if it is not kept yet."""

@@ -7,14 +7,14 @@ import sys
 
 import uvloop
 
-from casemate.app.boot import BOOT_FD, BootError, receive
+from casemate.app.boot import BOOT_FD, BootError, take
 from casemate.app.node import Node
 
 
 def main() -> int:
     """Run the node; what keeps it from starting is one line on stderr."""
     try:
-        boot = receive(socket.socket(fileno=BOOT_FD))
+        boot = take(socket.socket(fileno=BOOT_FD))
     except BootError as error:
         sys.stderr.write(f"casemate: {error}\n")
         return 1

@@ -58,23 +58,6 @@ def judge(log: Log, key: str, instance: str) -> Verdict:
     return verify(links(log), checkpoints(log), audit_key(key), instance=instance)
 
 
-def members(verdict: Verdict) -> dict[str, object]:
-    """Write a verdict as the members of VerifyAudit's answer."""
-    return {
-        "Sound": verdict.sound,
-        "Count": verdict.count,
-        "Head": verdict.head.hex(),
-        "Checkpointed": verdict.checkpointed,
-        "Witnessed": verdict.witnessed,
-        "Unsigned": list(verdict.unsigned or ()),
-        "More": verdict.more,
-        "Findings": [
-            {"Fault": f.fault.value, "First": f.first, "Last": f.last, "Says": f.says}
-            for f in verdict.findings
-        ],
-    }
-
-
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auditor:

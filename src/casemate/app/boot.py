@@ -9,7 +9,6 @@ a node without its warden serves nobody.
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +17,15 @@ from typing import Final, final
 import msgspec
 
 from casemate.app.settings import Settings
+from casemate.core.packets import (
+    EndedError,
+    PacketError,
+    close_all,
+    encode,
+    receive,
+)
 
 BOOT_FD: Final = 3
-_MESSAGE: Final = 200 * 1024
-_DESCRIPTORS: Final = 16
 
 
 class BootError(RuntimeError):
@@ -38,17 +42,23 @@ class Boot:
     sockets: Mapping[str, socket.socket]
 
 
-def receive(line: socket.socket) -> Boot:
+def take(line: socket.socket) -> Boot:
     """Take the first message.  Raises BootError."""
-    data, fds, _, _ = socket.recv_fds(line, _MESSAGE, _DESCRIPTORS)
-    sockets = [socket.socket(fileno=fd) for fd in fds]
     try:
-        message = json.loads(data)
-        names = message["fds"]
-        if message["verb"] != "boot" or len(names) != len(sockets):
-            raise BootError("the first message is not a boot message")
-        settings = msgspec.convert(message["settings"], Settings)
-    except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
+        message, descriptors = receive(line)
+    except (EndedError, PacketError) as error:
+        raise BootError(f"the boot message is not understood: {error}") from error
+    sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    names = message.get("fds")
+    if (
+        message.get("verb") != "boot"
+        or not isinstance(names, list)
+        or len(names) != len(sockets)
+    ):
+        raise BootError("the first message is not a boot message")
+    try:
+        settings = msgspec.convert(message.get("settings"), Settings)
+    except msgspec.ValidationError as error:
         raise BootError(f"the boot message is not understood: {error}") from error
     return Boot(
         line=line,
@@ -70,7 +80,7 @@ class Orders:
 
     def say(self, message: Mapping[str, object]) -> None:
         """Tell the warden something short."""
-        self._line.send(json.dumps(message).encode())
+        self._line.send(encode(message))
 
     async def next(self) -> Mapping[str, object]:
         """Wait for the next order; the end of the line reads as `stop`."""
@@ -78,13 +88,12 @@ class Orders:
 
     def _read(self) -> None:
         try:
-            data = self._line.recv(_MESSAGE)
+            message, descriptors = receive(self._line)
         except BlockingIOError:
             return
-        except OSError:
-            data = b""
-        if not data:
+        except (EndedError, PacketError):
             self._loop.remove_reader(self._line)
             self._heard.put_nowait({"verb": "stop"})
             return
-        self._heard.put_nowait(json.loads(data))
+        close_all(descriptors)
+        self._heard.put_nowait(message)

@@ -8,13 +8,15 @@ counts; the message names it, and egress alone can write here.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, final
 
-_MESSAGE: Final = 65_536
+from casemate.core.packets import EndedError, Message, PacketError, receive
+
+_AT_ONCE: Final = 64
+"""Messages before others have their turn."""
 _CELL: Final = re.compile(r"c[0-9a-f]{16}\Z")
 
 Adopt = Callable[[socket.socket, str], None]
@@ -41,20 +43,20 @@ class CellDoor:
         self._loop.remove_reader(self._line)
 
     def _read(self) -> None:
-        for _ in range(64):
+        for _ in range(_AT_ONCE):
             try:
-                data, fds, _, _ = socket.recv_fds(self._line, _MESSAGE, 4)
+                message, descriptors = receive(self._line, descriptors=1)
             except BlockingIOError:
                 return
-            except OSError:
-                data, fds = b"", []
-            if not data:
+            except EndedError:
                 self.close()
                 return
-            self._take(data, [socket.socket(fileno=fd) for fd in fds])
+            except PacketError:
+                # Egress handles hostile bytes, so it is not believed either.
+                continue
+            self._take(message, [socket.socket(fileno=fd) for fd in descriptors])
 
-    def _take(self, data: bytes, sockets: list[socket.socket]) -> None:
-        message = _message(data)
+    def _take(self, message: Message, sockets: list[socket.socket]) -> None:
         cell = str(message.get("cell", ""))
         if (
             message.get("verb") == "connection"
@@ -72,15 +74,6 @@ class CellDoor:
                 str(message.get("reason", ""))[:256],
                 _count(message.get("untold")),
             )
-
-
-def _message(data: bytes) -> Mapping[str, object]:
-    """Read a message; egress handles hostile bytes, so it is not believed either."""
-    try:
-        message = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return message if isinstance(message, dict) else {}
 
 
 def _count(value: object) -> int:

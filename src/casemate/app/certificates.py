@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol, final
 
 from casemate.core.clock import Clock
+from casemate.seal.keyholder import KeyholderError
 
 _EARLY: Final = 7 * 86_400.0
 _LOOK: Final = 3600.0
@@ -74,7 +75,13 @@ class Certificate:
         """Renew for ever, a week before the end; handshakes from then on use it."""
         while True:
             await asyncio.sleep(_LOOK)
-            if self._clock.now() > self._not_after - _EARLY:
+            if self._clock.now() <= self._not_after - _EARLY:
+                continue
+            try:
                 leaf = await self._issuer.leaf(self._authority, self._names)
-                self._load(context, leaf.certificate_chain, leaf.private_key)
-                self._not_after = leaf.not_after
+            except KeyholderError:
+                # Asked again in an hour: there is a week for it, and a task that
+                # ended here would let the certificate run out.
+                continue
+            self._load(context, leaf.certificate_chain, leaf.private_key)
+            self._not_after = leaf.not_after

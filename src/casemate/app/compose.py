@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -33,9 +32,7 @@ from casemate.app.resources import Resources
 from casemate.app.rules import ModelRules
 from casemate.app.settings import Settings
 from casemate.app.status import Status
-from casemate.app.tokens import LenientTokens, Tokens
 from casemate.core.clock import Clock
-from casemate.core.operation import Operation
 from casemate.road.admit.room import Admit, Limits
 from casemate.road.authn.room import Authn
 from casemate.road.authz.room import Authz
@@ -52,6 +49,7 @@ from casemate.road.sandbox.warden import Warden
 from casemate.road.validate.room import Validate
 from casemate.seal.envelope import Envelope
 from casemate.seal.keyholder import Keyholder, PublicKeys
+from casemate.seal.token import Tokens
 from casemate.services.casemate_.accounts import Accounts
 from casemate.services.casemate_.operator import OperatorSessions
 from casemate.services.casemate_.service import Casemate
@@ -65,10 +63,13 @@ from casemate.services.logs.settings import LogSettings
 from casemate.services.logs.store import Store as LogStore
 from casemate.services.sts.service import Sts
 from casemate.substrate.sqlite import Store, open_store
-from casemate.wire import Codec, load
+from casemate.wire import load
 
 MODELS: Final = Path(casemate.__file__).parent / "data"
 _SERVICES: Final = ("iam", "sts", "lambda", "logs", "casemate")
+_LIMITS: Final = Limits()
+"""Of every account: what admission holds it to is what it is told it has."""
+
 _SHARE: Final = 0.75
 """Of the host's memory, what cells may be promised together."""
 
@@ -150,7 +151,7 @@ def compose(site: Site) -> House:
     logs = LogsService.compose(
         records=store.records,
         log=store.log,
-        tokens=LenientTokens(site.tokens),
+        tokens=site.tokens,
         accounts=AccountIds(accounts=accounts),
         clock=clock,
         settings=LogSettings(),
@@ -207,7 +208,7 @@ def compose(site: Site) -> House:
     rules = ModelRules(codecs=codecs)
     rules.prove(operations)
     metrics = Metrics()
-    admit = Admit(limits=Limits(), clock=clock)
+    admit = Admit(limits=_LIMITS, clock=clock)
     road = Road(
         record=Record(book=ledger, metrics=metrics, recent=recent, clock=clock),
         authn=Authn(
@@ -243,7 +244,7 @@ def compose(site: Site) -> House:
         ledger=ledger,
         metrics=metrics,
         admit=admit,
-        catalog=_catalog(codecs, operations),
+        catalog=Catalog.compose(codecs.values(), operations),
         road=road,
         functions=functions,
         logs=logs,
@@ -251,10 +252,6 @@ def compose(site: Site) -> House:
             ledger=ledger, sandbox=sandbox, clock=clock, region=settings.region
         ),
     )
-
-
-def _catalog(codecs: Mapping[str, Codec], operations: tuple[Operation, ...]) -> Catalog:
-    return Catalog.compose(codecs.values(), operations)
 
 
 def _functions(
@@ -268,10 +265,12 @@ def _functions(
         runtimes=status,
         packages=cells,
         run=cells,
-        tokens=LenientTokens(site.tokens),
+        tokens=site.tokens,
         clock=site.clock,
         new_id=lambda: str(uuid.uuid4()),
-        settings=FunctionSettings(architecture=os.uname().machine),
+        settings=FunctionSettings(
+            architecture=os.uname().machine, concurrent_executions=_LIMITS.places
+        ),
     )
 
 
@@ -281,4 +280,5 @@ def _sandbox_settings(settings: Settings) -> SandboxSettings:
         runtimes=settings.runtimes,
         pool=settings.pool,
         memory_mb=int(settings.memory_mb * _SHARE),
+        trees_mb=settings.trees_mb,
     )

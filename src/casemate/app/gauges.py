@@ -17,7 +17,8 @@ _WHOLE: Final = (
     "late_answers",
     "cold",
     "warm",
-    "failed",
+    "refill_failures",
+    "close_failures",
 )
 
 

@@ -169,9 +169,9 @@ class Cells:
         """Run one event."""
         return await self.sandbox.run(invocation)
 
-    async def retire(self, arn: str, *, keep: str | None = None) -> None:  # noqa: ARG002 — cells are found by revision, so the old ones go
-        """Stop using a function's cells."""
-        self.sandbox.retire(arn)
+    async def retire(self, arn: str, *, keep: str | None = None) -> None:
+        """Stop using a function's cells, but those of the revision to keep."""
+        self.sandbox.retire(arn, keep=keep)
 
 
 @final

@@ -143,11 +143,15 @@ class Node:
         stack: AsyncExitStack,
     ) -> None:
         def adopt(sock: socket.socket, cell: str) -> None:
-            front.adopt(sock, context, cell)
+            function = house.sandbox.cell_function(cell)
+            if function is None:  # gone, or it serves nobody: a workshop has no calls
+                sock.close()
+                return
+            front.adopt(sock, context, cell=cell, account=function.account)
 
         def refused(cell: str, destination: str, reason: str, untold: int) -> None:
             house.metrics.stranger("Egress")
-            self._begin(house.refusals.tell(cell, destination, reason, untold))
+            house.refusals.tell(cell, destination, reason, untold)
 
         door = CellDoor(self._sockets["egress"], adopt=adopt, refused=refused)
         stack.callback(door.close)

@@ -18,11 +18,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from casemate.app.audit import judge, members
+from casemate.app.audit import judge
 from casemate.app.keyring import FILE, KeyRing
 from casemate.core.clock import SystemClock
 from casemate.seal.envelope import Envelope
 from casemate.seal.keyholder import Keyholder, KeyholderError
+from casemate.services.casemate_.telling import judged
 from casemate.substrate.ports import SubstrateError
 from casemate.substrate.sqlite import open_store
 
@@ -45,7 +46,7 @@ async def verdict(instance: str, line: socket.socket) -> dict[str, object]:
         randomness=os.urandom,
     )
     try:
-        return members(judge(store.log, public.audit_key, instance))
+        return judged(judge(store.log, public.audit_key, instance))
     finally:
         await store.close()
         keyholder.close()

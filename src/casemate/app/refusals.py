@@ -14,7 +14,7 @@ from typing import Final, final
 
 import orjson
 
-from casemate.core.clock import Clock
+from casemate.core.clock import Clock, iso
 from casemate.core.identifier import request_id
 from casemate.road.record import trail
 from casemate.road.record.ledger import Ledger
@@ -33,7 +33,7 @@ class Refusals:
     clock: Clock
     region: str
 
-    async def tell(self, cell: str, destination: str, reason: str, untold: int) -> None:
+    def tell(self, cell: str, destination: str, reason: str, untold: int) -> None:
         """Write one record.  untold: attempts since the last that were not told."""
         now = self.clock.now()
         function = self.sandbox.cell_function(cell)
@@ -44,7 +44,7 @@ class Refusals:
                 "type": "AWSService",
                 "invokedBy": "egress.casemate.internal",
             },
-            "eventTime": trail.iso(now),
+            "eventTime": iso(now),
             "eventSource": "casemate.amazonaws.com",
             "eventName": EVENT,
             "awsRegion": self.region,

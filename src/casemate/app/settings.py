@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, final
+from typing import final
 
 import msgspec
-
-DAY: Final = 86_400
 
 
 @final
@@ -17,7 +15,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     data: the node's own folder.  pool: generic cells kept waiting per runtime.
     grace: seconds that running calls have at a drain.  memory_mb: MiB of the
-    host.  ca: the public root, PEM.  An unknown key is an error.
+    host.  trees_mb: MiB that the warden sets aside for unpacked packages.
+    ca: the public root, PEM.  An unknown key is an error.
     """
 
     data: str
@@ -29,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     grace: float
     cores: int
     memory_mb: int
+    trees_mb: int
     runtimes: tuple[str, ...]
     ca: str
 

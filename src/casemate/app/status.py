@@ -25,10 +25,6 @@ class Status:
         """Name the runtimes that functions can have."""
         return self._settings.runtimes
 
-    def available(self) -> tuple[str, ...]:
-        """Name them, for those who call it so."""
-        return self._settings.runtimes
-
     async def status(self) -> Mapping[str, object]:
         """Give the members of GetStatus's answer."""
         facts = self._sandbox.facts()

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
 
 import boto3
 
+from casemate.cli.terminal import clean
+
 _SECOND: Final = 1.0
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_LATE: Final = 60_000
+"""Milliseconds by which a line may come after one with a later time."""
 
+_SEEN: Final = 50_000
+"""Ids of lines that are remembered, so that none is shown twice."""
 
-class CallFailedError(Exception):
-    """The platform refused; the text is its reason."""
+_LONGEST: Final = 960
+"""Seconds: the longest timeout of a function, and what its start may take."""
 
 
 def client(service: str) -> Any:
@@ -35,15 +40,26 @@ def function_names() -> list[str]:
     return [f["FunctionName"] for page in pages for f in page["Functions"]]
 
 
-def invoke(name: str, event: str) -> tuple[str, bool]:
-    """Invoke; give what came back, and whether the function failed."""
-    answer = client("lambda").invoke(FunctionName=name, Payload=event.encode())
-    return answer["Payload"].read().decode(), "FunctionError" in answer
+def invoke(name: str, event: str) -> tuple[str, str | None]:
+    """
+    Invoke; give what came back, and how the function failed if it did.
+
+    The answer is waited for as long as a function may run, and the call is
+    made once: a client that lost patience would run the function again.
+    """
+    settings = boto3.session.Config(
+        read_timeout=_LONGEST, retries={"total_max_attempts": 1}
+    )
+    answer = boto3.client("lambda", config=settings).invoke(
+        FunctionName=name, Payload=event.encode()
+    )
+    body: bytes = answer["Payload"].read()
+    return body.decode(errors="replace"), answer.get("FunctionError")
 
 
 def account_line(account: dict[str, Any]) -> str:
     """Write an account on one line."""
-    return f"{account['AccountId']}  {account.get('Name', '')}".rstrip()
+    return clean(f"{account['AccountId']}  {account.get('Name', '')}".rstrip())
 
 
 def account_lines() -> Iterator[str]:
@@ -62,24 +78,64 @@ def log_lines(name: str, *, minutes: int, follow: bool) -> Iterator[str]:
     operator's cursor or set their terminal's title.
     """
     logs = client("logs")
-    group = name if name.startswith("/") else f"/aws/lambda/{_short(name)}"
-    start = int((time.time() - minutes * 60) * 1000)
-    seen: set[str] = set()
+    group = name if name.startswith("/") else _group(name)
+    tail = _Tail(start=int((time.time() - minutes * 60) * 1000))
     while True:
-        pages = logs.get_paginator("filter_log_events").paginate(
-            logGroupName=group, startTime=start, interleaved=True
-        )
-        for page in pages:
-            for event in page["events"]:
-                if event["eventId"] not in seen:
-                    seen.add(event["eventId"])
-                    yield _CONTROL.sub(
-                        "\N{REPLACEMENT CHARACTER}", event["message"]
-                    ).rstrip("\n")
+        try:
+            pages = logs.get_paginator("filter_log_events").paginate(
+                logGroupName=group, startTime=tail.start
+            )
+            for page in pages:
+                for event in page["events"]:
+                    if tail.new(event["eventId"], event["timestamp"]):
+                        yield clean(event["message"]).rstrip("\n")
+        except logs.exceptions.ResourceNotFoundException:
+            if not follow:
+                raise NoLinesError(
+                    f"there is no log group `{clean(group)}`: a function's is made "
+                    "when it first runs; `casemate logs --follow` waits for it"
+                ) from None
         if not follow:
             return
         time.sleep(_SECOND)
 
 
+class NoLinesError(Exception):
+    """There are no lines to show; the text says why."""
+
+
+class _Tail:
+    """What was shown.  start: epoch milliseconds from which to ask again."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self._seen: set[str] = set()
+        self._order: deque[str] = deque()
+
+    def new(self, identifier: str, at: int) -> bool:
+        """Tell whether a line is to be shown, and remember it."""
+        if identifier in self._seen:
+            return False
+        self._seen.add(identifier)
+        self._order.append(identifier)
+        if len(self._order) > _SEEN:
+            self._seen.discard(self._order.popleft())
+        self.start = max(self.start, at - _LATE)
+        return True
+
+
+def _group(name: str) -> str:
+    """Name the log group of a function: its own, or the default one."""
+    functions = client("lambda")
+    try:
+        told = functions.get_function_configuration(FunctionName=name)
+    except functions.exceptions.ClientError:
+        # A log group outlives its function, and may be all that one may see.
+        return f"/aws/lambda/{_short(name)}"
+    group: str = told["LoggingConfig"]["LogGroup"]
+    return group
+
+
 def _short(name: str) -> str:
-    return name.split(":")[6] if name.startswith("arn:") else name.partition(":")[0]
+    fields = name.split(":")
+    return fields[6] if name.startswith("arn:") and len(fields) > 6 else fields[0]  # noqa: PLR2004 — arn:aws:lambda:REGION:ACCOUNT:function:NAME

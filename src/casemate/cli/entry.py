@@ -14,7 +14,7 @@ import sys
 def main() -> None:
     """Run the command line."""
     arguments = sys.argv[1:]
-    if arguments[:1] == ["up"] and not {"--help", "-h"} & set(arguments):
+    if arguments[:1] == ["up"]:
         from casemate.cli.up import replace_with_warden
 
         replace_with_warden("up", arguments[1:])

@@ -17,12 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
+import casemate
+
 RUN: Final = Path("/run/casemate")
+DATA: Final = Path("/var/lib/casemate")
 _REPLY: Final = 65_536
 _PAUSE: Final = 0.05
 _TIMEOUT: Final = 35.0
 
 ENDPOINT: Final = "AWS_ENDPOINT_URL"
+FOLDER: Final = "CASEMATE_DATA"
 
 
 class NobodyThereError(Exception):
@@ -45,6 +49,11 @@ class Session:
 
 def _quoted(value: str) -> str:
     return "'" + value.replace("'", "'\\''") + "'"
+
+
+def folder(data: Path | None) -> Path:
+    """Give the data folder: the one that is named, the environment's, the default."""
+    return data or Path(os.environ.get(FOLDER) or DATA)
 
 
 def run_folder(data: Path) -> Path:
@@ -105,15 +114,24 @@ def adopt(data: Path | None, account: str | None, wait: float = 0.0) -> str:
     """
     Put a session into this process's environment, and give the endpoint.
 
-    One that is already there is kept, unless a folder or account is named.
+    One that is already there is kept, unless the words name a folder or an
+    account; the folder of the environment is only where to look otherwise.
     """
     endpoint = os.environ.get(ENDPOINT)
-    if endpoint and data is None and account is None:
-        return endpoint
-    session = ask(data or Path("/var/lib/casemate"), account, wait)
-    os.environ.update(session.variables)
-    os.environ.pop("AWS_PROFILE", None)
-    return session.variables[ENDPOINT]
+    if not endpoint or data is not None or account is not None:
+        session = ask(folder(data), account, wait)
+        os.environ.update(session.variables)
+        os.environ.pop("AWS_PROFILE", None)
+        endpoint = session.variables[ENDPOINT]
+    os.environ["AWS_DATA_PATH"] = _with_own_models(os.environ.get("AWS_DATA_PATH"))
+    return endpoint
+
+
+def _with_own_models(path: str | None) -> str:
+    """Add the folder of the platform's own service to where AWS's clients look."""
+    own = str(Path(casemate.__file__).parent / "data")
+    folders = path.split(os.pathsep) if path else []
+    return os.pathsep.join(folders if own in folders else [*folders, own])
 
 
 def environment() -> dict[str, str]:

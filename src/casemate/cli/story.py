@@ -3,48 +3,44 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+from casemate.cli.terminal import flat
 
 
 def tell(told: Mapping[str, Any]) -> str:
     """Write ExplainRequest's answer as a page of text."""
-    return "\n".join(_lines(told))
+    return "\n".join(f"{name:<10}{flat(text)}" for name, text in _lines(told))
 
 
-def _clean(text: object) -> str:
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
-
-
-def _lines(told: Mapping[str, Any]) -> Iterator[str]:
+def _lines(told: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     record = json.loads(told["Record"])
-    house = record.get("additionalEventData", {})
-    who = record["userIdentity"]
-    yield f"request   {_clean(record['requestID'])}"
-    yield f"when      {_clean(record['eventTime'])}"
-    name = who.get("arn") or who.get("invokedBy") or "unknown"
-    yield f"who       {_clean(name)}"
-    service = str(record["eventSource"]).removesuffix(".amazonaws.com")
-    yield f"what      {_clean(service)}:{_clean(record['eventName'])}"
+    house = record.get("additionalEventData") or {}
+    who = record.get("userIdentity") or {}
+    service = str(record.get("eventSource", "")).removesuffix(".amazonaws.com")
+    yield "request", record.get("requestID", told.get("RequestId"))
+    yield "when", record.get("eventTime", "unknown")
+    yield "who", who.get("arn") or who.get("invokedBy") or "unknown"
+    yield "what", f"{service}:{record.get('eventName')}"
     if house.get("resource"):
-        yield f"on        {_clean(house['resource'])}"
-    source, door = record["sourceIPAddress"], house.get("door")
-    yield f"from      {_clean(source)} by {_clean(door)}"
-    yield f"ended     {_clean(record.get('errorCode', 'ok'))}"
+        yield "on", house["resource"]
+    yield "from", f"{record.get('sourceIPAddress')} by {house.get('door')}"
+    yield "ended", record.get("errorCode", "ok")
     if record.get("errorMessage"):
-        yield f"because   {_clean(record['errorMessage'])}"
-    for statement in house.get("because", []):
-        yield f"allowed   {_clean(statement)}"
-    evidence = house.get("evidence", {})
-    for line in evidence.get("trace", []):
-        yield f"weighed   {_clean(line)}"
+        yield "because", record["errorMessage"]
+    for statement in house.get("because") or ():
+        yield "allowed", statement
+    evidence = house.get("evidence") or {}
+    for step in evidence.get("trace") or ():
+        yield "weighed", step
     if evidence.get("remedy"):
-        yield f"remedy    {_clean(evidence['remedy'])}"
-    for room, microseconds in house.get("rooms", {}).items():
-        yield f"room      {_clean(room):<10}{microseconds:>10} µs"
-    for line in told.get("LogLines", []):
-        yield f"log       {_clean(line)}"
-    yield f"audit     entry {told['Position']} of the chain"
+        yield "remedy", evidence["remedy"]
+    for room, microseconds in (house.get("rooms") or {}).items():
+        yield "room", f"{room:<10}{microseconds:>10} µs"
+    for written in told.get("LogLines") or ():
+        yield "log", written
+    if "Position" in told:
+        yield "audit", f"entry {told['Position']} of the chain"
+    else:
+        yield "audit", "waits to be written to the chain"

@@ -29,14 +29,26 @@ def warden_command(mode: str, arguments: list[str]) -> list[str]:
 
 
 def replace_with_warden(mode: str, arguments: list[str]) -> NoReturn:
-    """Replace this process with the warden; without root, say so and exit 1."""
-    if os.geteuid() != 0:
+    """
+    Replace this process with the warden.
+
+    Without root `up` says so and exits 1; its help, and `doctor`, need none.
+    """
+    asks = bool({"--help", "-h"} & set(arguments))
+    if mode == "up" and not asks and os.geteuid() != 0:
         print(
-            f"casemate: `{mode}` needs root, because it makes namespaces and control "
-            f"groups; run `sudo {sys.argv[0]} {mode}`",
+            "casemate: `up` needs root, because it makes namespaces and control "
+            f"groups; run `sudo {sys.argv[0]} up`",
             file=sys.stderr,
         )
         raise SystemExit(1)
-    command = warden_command(mode, arguments)
+    command = warden_command(mode, [*_folder(arguments), *arguments])
     clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
     os.execve(command[0], command, clean)  # noqa: S606 — no shell; every word is ours
+
+
+def _folder(arguments: list[str]) -> list[str]:
+    """Give the data folder of the environment, where the words name none."""
+    named = any(word == "--data" or word.startswith("--data=") for word in arguments)
+    folder = os.environ.get("CASEMATE_DATA")
+    return ["--data", folder] if folder and not named else []

@@ -1,19 +1,25 @@
-"""The words of the command line, one function each."""
+"""
+The words of the command line, one function each.
+
+Exit: 0 done; 1 refused, failed or not sound; 2 the words were not understood;
+130 interrupted.  Every failure is one line on stderr.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from casemate import __version__
-from casemate.cli import session
-from casemate.cli.up import replace_with_warden, warden_command
+from casemate.cli import session, terminal
+from casemate.cli.up import replace_with_warden
 
 app = typer.Typer(
     name="casemate",
@@ -31,8 +37,9 @@ app.add_typer(audit_app, name="audit")
 Data = Annotated[
     Path | None,
     typer.Option(
-        envvar="CASEMATE_DATA",
-        help="The platform's data folder.  [default: /var/lib/casemate]",
+        readable=False,  # who may not read it is told why, in our words
+        help="The platform's data folder.  "
+        "[default: CASEMATE_DATA, or /var/lib/casemate]",
         show_default=False,
     ),
 ]
@@ -42,24 +49,39 @@ Account = Annotated[
 
 
 def run(arguments: list[str]) -> None:
-    """Run the words; every failure is one line on stderr and exit 1."""
+    """Run the words; every failure is one line on stderr."""
     try:
-        app(args=arguments, prog_name="casemate")
+        status = app(
+            args=arguments or ["--help"], prog_name="casemate", standalone_mode=False
+        )
     except session.NobodyThereError as error:
         _fail(str(error))
-    except KeyboardInterrupt:
+    except TyperException as error:
+        _misunderstood(error)
+    except (KeyboardInterrupt, typer.Abort):
         raise SystemExit(130) from None
     except BrokenPipeError:
         # The reader of our output left; writing more to it helps nobody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except Exception as error:  # noqa: BLE001 — the task ends here, in one line
-        _fail(" ".join(str(error).split()) or type(error).__name__)
+        from casemate.cli.failure import told
+
+        _fail(told(error))
+    raise SystemExit(status if isinstance(status, int) else 0)
 
 
-def _fail(line: str) -> NoReturn:
-    typer.echo(f"casemate: {line}", err=True)
-    raise SystemExit(1)
+def _fail(line: str, status: int = 1) -> NoReturn:
+    typer.echo(f"casemate: {terminal.line(line)}", err=True)
+    raise SystemExit(status)
+
+
+def _misunderstood(error: TyperException) -> NoReturn:
+    """Say what of the words was not understood, and where help is."""
+    context = getattr(error, "ctx", None)
+    words = getattr(context, "command_path", "casemate")
+    said = getattr(error, "format_message", error.__str__)()
+    _fail(f"{said.rstrip('.')}; `{words} --help` tells the words", status=2)
 
 
 def _functions(incomplete: str) -> list[str]:
@@ -97,9 +119,6 @@ def root(
 )
 def up(context: typer.Context) -> None:
     """Start the platform in the foreground (root)."""
-    if {"--help", "-h"} & set(context.args):
-        command = warden_command("up", ["--help"])
-        raise SystemExit(subprocess.run(command, check=False).returncode)  # noqa: S603 — our own program
     replace_with_warden("up", context.args)
 
 
@@ -125,8 +144,7 @@ def env(
     account: Account = None,
 ) -> None:
     """Print `export` lines that boto3 and the aws CLI need."""
-    folder = data or Path("/var/lib/casemate")
-    typer.echo(session.ask(folder, account, wait).exports())
+    typer.echo(session.ask(session.folder(data), account, wait).exports())
 
 
 @app.command(
@@ -167,7 +185,7 @@ def invoke(
             "-d",
             "--data-json",
             "--payload",
-            help="The event, as JSON; `-` reads it from stdin.",
+            help="The event, as JSON; `-` reads it from stdin, `@FILE` from a file.",
         ),
     ] = "{}",
     data: Data = None,
@@ -176,16 +194,27 @@ def invoke(
     """Invoke a function and print what it returns."""
     from casemate.cli import api
 
+    event = _event(payload)
     session.adopt(data, account)
-    event = sys.stdin.read() if payload == "-" else payload
+    answer, failed = api.invoke(name, event)
+    typer.echo(terminal.document(answer))
+    if failed:
+        _fail(f"the function failed ({failed}); `casemate logs {name}` tells more")
+
+
+def _event(payload: str) -> str:
+    """Read the event that the words mean."""
+    if payload == "-":
+        event = sys.stdin.read()
+    elif payload.startswith("@"):
+        event = Path(payload[1:]).read_text()
+    else:
+        event = payload
     try:
         json.loads(event)
     except ValueError as error:
         _fail(f"the event is not JSON: {error}")
-    answer, failed = api.invoke(name, event)
-    typer.echo(answer)
-    if failed:
-        raise typer.Exit(1)
+    return event
 
 
 @app.command()
@@ -251,12 +280,16 @@ def audit_verify(
     offline: Annotated[
         bool, typer.Option("--offline", help="Read the folder; the platform is down.")
     ] = False,
+    root_key_file: Annotated[
+        Path | None,
+        typer.Option(help="Offline: the root key, where `up` was given one."),
+    ] = None,
 ) -> None:
     """Verify the chain of the audit log; exit 1 if it does not hold."""
     if offline:
         from casemate.cli.offline import verify
 
-        verdict = verify(data or Path("/var/lib/casemate"))
+        verdict = verify(session.folder(data), root_key_file)
     else:
         from casemate.cli import api
 
@@ -268,4 +301,8 @@ def audit_verify(
 
 
 def _show(answer: dict[str, object]) -> None:
-    typer.echo(json.dumps(answer, indent=2, default=str))
+    typer.echo(terminal.clean(json.dumps(answer, indent=2, default=_written)))
+
+
+def _written(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -29,3 +30,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+def iso(at: float) -> str:
+    """Write epoch seconds as `2026-01-31T12:34:56Z`, to the second."""
+    moment = datetime.fromtimestamp(int(at), tz=UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

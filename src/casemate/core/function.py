@@ -20,7 +20,7 @@ class FunctionVersion:
     revision: changes with every update of code or configuration, so a cell of
     an older revision is never used for a newer one.
     memory_mb: MiB; ephemeral_mb: MiB; timeout: seconds.
-    log_group, log_stream_prefix: names in CloudWatch Logs.
+    log_group: its name in CloudWatch Logs.
     """
 
     account: str

@@ -78,13 +78,12 @@ class Line:
         self._next = 0
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._unsent: deque[tuple[bytes, tuple[int, ...]]] = deque()
-        self._gone: str | None = f"{peer.name} is not listened to yet"
+        self._gone: str | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
         """Listen on the running loop."""
         self._loop = asyncio.get_running_loop()
-        self._gone = None
         self._loop.add_reader(self._socket.fileno(), self._readable)
 
     async def ask(
@@ -102,7 +101,7 @@ class Line:
         Raises what the peer's `refused` and `gone` make.
         """
         if self._gone is not None or self._loop is None:
-            raise self._peer.gone(self._gone or "")
+            raise self._peer.gone(self._gone or "nobody listens on this line yet")
         if len(self._waiting) >= self._peer.waiting:
             raise self._peer.refused(
                 "Throttled", f"too much waits for {self._peer.name}"
@@ -112,7 +111,8 @@ class Line:
         if len(data) > LARGEST:
             raise self._peer.refused("TooLarge", f"`{verb}` is larger than a packet")
         self._next += 1
-        answered = self._waiting[number] = self._loop.create_future()
+        answered: asyncio.Future[Answer] = self._loop.create_future()
+        self._waiting[number] = answered
         try:
             self._unsent.append((data, tuple(os.dup(one) for one in descriptors)))
             if len(self._unsent) == 1:
@@ -128,13 +128,12 @@ class Line:
 
     def end(self, why: str) -> None:
         """Hang up; what waits, and what is asked from now on, is told why."""
-        if self._loop is None or self._gone is not None:
-            self._gone = self._gone or why
-            self._socket.close()
+        if self._gone is not None:
             return
         self._gone = why
-        self._loop.remove_reader(self._socket.fileno())
-        self._loop.remove_writer(self._socket.fileno())
+        if self._loop is not None:
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
         for _data, descriptors in self._unsent:
             close_all(descriptors)
@@ -181,18 +180,19 @@ class Line:
         if type(number) is not int or not 0 <= number < self._next:
             close_all(descriptors)
             raise PacketError("an answer to nothing that was asked")
-        answered = self._waiting.get(number)
-        waited_for = answered is not None and not answered.done()
         if isinstance(ok, dict) and refused is None:
-            answer = Answer(ok=ok, descriptors=descriptors)
-            if answered is not None and waited_for:
-                answered.set_result(answer)
-            else:
-                self._peer.late(answer)
-            return
-        close_all(descriptors)
-        if not isinstance(refused, dict):
-            raise PacketError("an answer that is neither `ok` nor `error`")
-        if answered is not None and waited_for:
+            outcome: Answer | Exception = Answer(ok=ok, descriptors=descriptors)
+        else:
+            close_all(descriptors)
+            if not isinstance(refused, dict):
+                raise PacketError("an answer that is neither `ok` nor `error`")
             code, reason = str(refused.get("code")), str(refused.get("reason"))
-            answered.set_exception(self._peer.refused(code, reason))
+            outcome = self._peer.refused(code, reason)
+        answered = self._waiting.get(number)
+        if answered is None or answered.done():
+            late = outcome if isinstance(outcome, Answer) else Answer(ok={})
+            self._peer.late(late)
+        elif isinstance(outcome, Answer):
+            answered.set_result(outcome)
+        else:
+            answered.set_exception(outcome)

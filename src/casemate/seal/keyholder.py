@@ -6,25 +6,20 @@ The node's side of the keyholder: its verbs as coroutines.
     └── KeyholderGoneError      it is dead, silent or incoherent: refuse
 
 There is nothing here to fall back on.  A caller that gets KeyholderGoneError
-refuses its own caller.  An answer that is not as agreed counts as gone, and
-ends the connection: what cannot be understood is not believed.
+refuses its own caller.  An answer whose members are not as agreed counts as
+gone too: what cannot be understood is not believed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-import json
 import socket
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
-_MESSAGE_LIMIT = 200 * 1024
-_WAITING_LIMIT = 4096
-"""Requests under way at once; past it the caller is throttled here."""
+from casemate.core.line import Line, Peer
 
 
 class KeyholderError(Exception):
@@ -165,26 +160,28 @@ class Answer:
 @final
 class Keyholder:
     """
-    Speaks to the keyholder over its socket; one reader, answers in any order.
+    Speaks to the keyholder over its socket.
 
     Made within a running loop, which it uses; takes the socket over.  timeout:
     seconds for one answer.
     """
 
     def __init__(self, sock: socket.socket, timeout: float = 5.0) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._socket = sock
         self._timeout = timeout
-        self._next = 0
-        self._waiting: dict[int, asyncio.Future[Answer]] = {}
-        self._unsent: deque[bytes] = deque()
-        self._gone: str | None = None
-        sock.setblocking(False)
-        self._loop.add_reader(sock.fileno(), self._readable)
+        self._line = Line(
+            sock,
+            Peer(
+                name="the keyholder",
+                refused=KeyholderRefusedError,
+                gone=KeyholderGoneError,
+                descriptors=0,
+            ),
+        )
+        self._line.start()
 
     def close(self) -> None:
         """End the connection; what waits gets KeyholderGoneError."""
-        self._end("the connection was closed")
+        self._line.end("the connection was closed")
 
     async def data_key_new(self, context: str) -> DataKey:
         """Make a data key, bound to a context (1 to 1,024 characters)."""
@@ -275,84 +272,5 @@ class Keyholder:
         )
 
     async def _ask(self, verb: str, **members: object) -> Answer:
-        if self._gone is not None:
-            raise KeyholderGoneError(self._gone)
-        if len(self._waiting) >= _WAITING_LIMIT:
-            raise KeyholderRefusedError("Throttled", "too much waits for the keyholder")
-        number = self._next
-        request = {"id": number, "verb": verb, **members}
-        data = json.dumps(request, separators=(",", ":")).encode()
-        if len(data) > _MESSAGE_LIMIT:
-            raise KeyholderRefusedError("TooLarge", "the request is over 200 KiB")
-        self._next += 1
-        answered: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiting[number] = answered
-        try:
-            self._send(data)
-            async with asyncio.timeout(self._timeout):
-                return await answered
-        except TimeoutError as error:
-            raise KeyholderGoneError("the keyholder did not answer in time") from error
-        finally:
-            self._waiting.pop(number, None)
-
-    def _send(self, data: bytes) -> None:
-        self._unsent.append(data)
-        if len(self._unsent) == 1:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Send what waits; each message goes whole or not at all."""
-        try:
-            while self._unsent:
-                self._socket.send(self._unsent[0])
-                self._unsent.popleft()
-        except BlockingIOError:
-            self._loop.add_writer(self._socket.fileno(), self._flush)
-        except OSError:
-            self._end("the keyholder is gone")
-        else:
-            self._loop.remove_writer(self._socket.fileno())
-
-    def _readable(self) -> None:
-        try:
-            data, _, flags, _ = self._socket.recvmsg(_MESSAGE_LIMIT)
-        except BlockingIOError:
-            return
-        except OSError:
-            data, flags = b"", 0
-        if not data or flags & socket.MSG_TRUNC:
-            self._end("the keyholder is gone")
-            return
-        try:
-            self._heard(json.loads(data))
-        except (ValueError, RecursionError, TypeError, AttributeError):
-            self._end("the keyholder is incoherent")
-
-    def _heard(self, message: dict[str, object]) -> None:
-        number = message.get("id")
-        if type(number) is not int or not 0 <= number < self._next:
-            raise ValueError("an answer to nothing that was asked")
-        answered = self._waiting.get(number)
-        if answered is None or answered.done():
-            return  # Its caller has given up waiting.
-        refused, members = message.get("error"), message.get("ok")
-        if isinstance(refused, dict):
-            code, reason = str(refused.get("code")), str(refused.get("reason"))
-            answered.set_exception(KeyholderRefusedError(code, reason))
-        elif isinstance(members, dict):
-            answered.set_result(Answer(members))
-        else:
-            raise TypeError("an answer that is neither `ok` nor `error`")
-
-    def _end(self, why: str) -> None:
-        if self._gone is not None:
-            return
-        self._gone = why
-        self._loop.remove_reader(self._socket.fileno())
-        self._loop.remove_writer(self._socket.fileno())
-        self._socket.close()
-        self._unsent.clear()
-        for answered in self._waiting.values():
-            if not answered.done():
-                answered.set_exception(KeyholderGoneError(why))
+        answer = await self._line.ask(verb, members, seconds=self._timeout)
+        return Answer(answer.ok)

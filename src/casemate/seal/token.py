@@ -13,8 +13,10 @@ import base64
 import binascii
 import hashlib
 import struct
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, final
 
+from casemate.core.clock import Clock
 from casemate.seal.envelope import OVERHEAD, SealError, framed
 
 LONGEST = 8192
@@ -96,6 +98,42 @@ def open_token(
     if _EXPIRY.unpack_from(content)[0] <= now:
         raise TokenExpiredError("the token has expired; start from the first page")
     return content[_EXPIRY.size :]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Seals positions for those who list, under one key."""
+
+    key: bytes = field(repr=False)
+    envelope: Sealing
+    clock: Clock
+
+    def seal(
+        self, account: str, operation: str, query: bytes, position: bytes, /
+    ) -> str:
+        """Make a token for the page after a position."""
+        return seal_token(
+            self.key,
+            account,
+            operation,
+            query,
+            position,
+            envelope=self.envelope,
+            now=self.clock.now(),
+        )
+
+    def open(self, account: str, operation: str, query: bytes, given: str, /) -> bytes:
+        """Give the position back.  Raises TokenError."""
+        return open_token(
+            self.key,
+            account,
+            operation,
+            query,
+            given,
+            envelope=self.envelope,
+            now=self.clock.now(),
+        )
 
 
 def _context(account: str, operation: str, query: bytes) -> bytes:

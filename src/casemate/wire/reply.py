@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import Final, final
+
+_TOLD: Final = 10
+"""Faults that one answer names."""
 
 
 @final
@@ -46,8 +49,12 @@ class Fault:
     message: str
 
 
-def sentence(faults: tuple[Fault, ...]) -> str:
-    """Write faults as AWS does: `2 validation errors detected: …; …`."""
+def sentence(faults: Sequence[Fault]) -> str:
+    """
+    Write faults as AWS does: `2 validation errors detected: …; …`.
+
+    All are counted, and the first ten told.
+    """
     noun = "error" if len(faults) == 1 else "errors"
-    told = "; ".join(fault.message for fault in faults)
+    told = "; ".join(fault.message for fault in faults[:_TOLD])
     return f"{len(faults)} validation {noun} detected: {told}"

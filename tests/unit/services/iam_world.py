@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from urllib.parse import unquote
 
-from casemate.app.tokens import Tokens
 from casemate.core.principal import Principal
 from casemate.core.session import SessionClaims
 from casemate.seal.envelope import Envelope
+from casemate.seal.token import Tokens
 from casemate.services.iam.directory import Directory
 from casemate.services.iam.service import Iam
 from casemate.services.sts.service import Sts

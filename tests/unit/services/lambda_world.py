@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from casemate.app.tokens import LenientTokens, Tokens
 from casemate.core.errors import Invalid
 from casemate.core.function import Ending, Invocation, InvocationResult
 from casemate.seal.envelope import Envelope
+from casemate.seal.token import Tokens
 from casemate.services.lambda_.service import LambdaService
 from casemate.services.lambda_.settings import FunctionSettings
 from casemate.substrate.sqlite import Store
@@ -40,7 +40,7 @@ class Roles:
 
 
 class Runtimes:
-    def available(self) -> tuple[str, ...]:
+    def runtimes(self) -> tuple[str, ...]:
         return ("python3.11", "provided.al2023")
 
 
@@ -140,7 +140,7 @@ def composed(
         runtimes=Runtimes(),
         packages=workshop,
         run=cells,
-        tokens=LenientTokens(tokens),
+        tokens=tokens,
         clock=clock,
         new_id=lambda: str(uuid.uuid4()),
         settings=settings,

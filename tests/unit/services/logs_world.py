@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from casemate.app.tokens import LenientTokens, Tokens
 from casemate.core.function import FunctionVersion
 from casemate.seal.envelope import Envelope
+from casemate.seal.token import Tokens
 from casemate.services.logs.service import LogsService
 from casemate.services.logs.settings import LogSettings
 from casemate.substrate.ports import NewEntry
@@ -123,7 +123,7 @@ async def world(
         service = LogsService.compose(
             records=store.records,
             log=store.log,
-            tokens=LenientTokens(tokens),
+            tokens=tokens,
             accounts=Accounts(),
             clock=clock,
             settings=settings or LogSettings(),

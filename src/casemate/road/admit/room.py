@@ -88,11 +88,8 @@ class Admit:
         bucket = self._buckets.get(account)
         if bucket is None:
             self._forget(now)
-            bucket = self._buckets[account] = Bucket(
-                rate=self.limits.changes,
-                burst=self.limits.burst,
-                tokens=self.limits.burst,
-                at=now,
+            bucket = self._buckets[account] = Bucket.full(
+                self.limits.changes, self.limits.burst, now
             )
         if wait := bucket.take(now):
             raise Throttled(

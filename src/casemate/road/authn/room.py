@@ -233,9 +233,7 @@ class Authn:
 
     def _failed(self, peer: str) -> None:
         now = self._clock.monotonic()
-        bucket = self._failures.pop(peer, None) or Bucket(
-            rate=RATE, burst=FAILURES, tokens=FAILURES, at=now
-        )
+        bucket = self._failures.pop(peer, None) or Bucket.full(RATE, FAILURES, now)
         bucket.take(now)
         self._failures[peer] = bucket
         if len(self._failures) > _PEERS:

@@ -37,9 +37,6 @@ class Fault(Enum):
     PAYLOAD = auto()
     CHECKSUM = auto()
     CHUNKING = auto()
-    UNKNOWN_KEY = auto()
-    EXPIRED_TOKEN = auto()
-    BAD_TOKEN = auto()
 
 
 _MISMATCH = (
@@ -69,17 +66,6 @@ _CODES: dict[Fault, tuple[str, str, str]] = {
     Fault.PAYLOAD: (*_MISMATCH[:2], "XAmzContentSHA256Mismatch"),
     Fault.CHECKSUM: (*_MISMATCH[:2], "BadDigest"),
     Fault.CHUNKING: (*_MISMATCH[:2], "IncompleteBody"),
-    Fault.UNKNOWN_KEY: (
-        "UnrecognizedClientException",
-        "InvalidClientTokenId",
-        "InvalidAccessKeyId",
-    ),
-    Fault.EXPIRED_TOKEN: ("ExpiredTokenException", "ExpiredToken", "ExpiredToken"),
-    Fault.BAD_TOKEN: (
-        "UnrecognizedClientException",
-        "InvalidClientTokenId",
-        "InvalidToken",
-    ),
 }
 _ORDER = (Dialect.JSON, Dialect.QUERY, Dialect.S3)
 _BAD_REQUEST = 400
@@ -90,8 +76,6 @@ _S3_BAD_REQUEST = frozenset(
         Fault.PAYLOAD,
         Fault.CHECKSUM,
         Fault.CHUNKING,
-        Fault.EXPIRED_TOKEN,
-        Fault.BAD_TOKEN,
     }
 )
 

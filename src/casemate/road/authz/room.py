@@ -17,13 +17,14 @@ would allow it.  It reads the same whether or not the resource exists.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol
 
 from casemate.core.arn import Arn, NotAnArnError
 from casemate.core.call import Allowed, Inside, Known, Request
+from casemate.core.clock import iso
 from casemate.core.errors import Denied
 from casemate.core.operation import Need
 from casemate.core.principal import Principal
@@ -189,10 +190,10 @@ def common_context(known: Known) -> Context:
         "aws:RequestedRegion": arrival.region,
         "aws:SecureTransport": "true",
         "aws:EpochTime": str(int(arrival.at)),
-        "aws:CurrentTime": _iso(arrival.at),
+        "aws:CurrentTime": iso(arrival.at),
     }
     if principal.issued_at is not None:
-        context["aws:TokenIssueTime"] = _iso(principal.issued_at)
+        context["aws:TokenIssueTime"] = iso(principal.issued_at)
     claim = arrival.claim
     if isinstance(claim, Inside):
         context |= _inside(claim)
@@ -220,16 +221,18 @@ def _outside(claim: Request) -> Context:
     return context
 
 
-def _iso(at: float) -> str:
-    moment = datetime.datetime.fromtimestamp(int(at), tz=datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def session_policies(principal: Principal) -> tuple[iam.Policy, ...] | None:
     """Compile a session's own policies; None for a session that has none."""
     if not principal.session_policies:
         return None
     return tuple(
-        iam.compile_policy(document, name=f"session-{n}", kind=iam.Kind.SESSION)
+        _session_policy(document, n)
         for n, document in enumerate(principal.session_policies, start=1)
     )
+
+
+@lru_cache(maxsize=1024)
+def _session_policy(document: str, number: int) -> iam.Policy:
+    """Compile one, once: a session brings the same documents with every call."""
+    name = f"session-{number}"
+    return iam.compile_policy(document, name=name, kind=iam.Kind.SESSION)

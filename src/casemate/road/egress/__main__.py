@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from typing import Self, final
 
 from casemate.core.clock import SystemClock
-from casemate.road.egress.cells import Cells, NotUnderstoodError
-from casemate.road.egress.channel import (
-    Channel,
-    ClosedError,
+from casemate.core.packets import (
+    EndedError,
     Message,
-    ProtocolError,
+    PacketError,
     close_all,
     receive,
 )
+from casemate.road.egress.cells import Cells, NotUnderstoodError
+from casemate.road.egress.channel import Channel
 from casemate.road.egress.gateway import Rules
 from casemate.road.egress.names import Platform, PlatformOnly
 from casemate.road.egress.policy import PlatformJudge
@@ -48,10 +48,10 @@ class Boot:
 
     @classmethod
     def take(cls, sock: socket.socket) -> Self:
-        """Read the boot message.  Raises StartRefusedError, ClosedError."""
+        """Read the boot message.  Raises StartRefusedError, EndedError."""
         try:
             message, descriptors = receive(sock)
-        except ProtocolError as error:
+        except PacketError as error:
             raise StartRefusedError(str(error)) from error
         names = message.get("fds")
         if (
@@ -116,12 +116,12 @@ class Egress:
             channel.close()
         return self._code
 
-    def _told(self, message: Message, descriptors: list[int]) -> None:
+    def _told(self, message: Message, descriptors: tuple[int, ...]) -> None:
         close_all(descriptors)
         if message.get("verb") == "stop":
             self._stopped.set()
 
-    def _node_spoke(self, _message: Message, descriptors: list[int]) -> None:
+    def _node_spoke(self, _message: Message, descriptors: tuple[int, ...]) -> None:
         """The node has nothing to say here; its authority ends at its socket."""
         close_all(descriptors)
 
@@ -130,7 +130,7 @@ class Egress:
         self._code = 1
         self._stopped.set()
 
-    def _warden_spoke(self, message: Message, descriptors: list[int]) -> None:
+    def _warden_spoke(self, message: Message, descriptors: tuple[int, ...]) -> None:
         number = message.get("id")
         try:
             self._cells.heard(message, descriptors)
@@ -149,7 +149,7 @@ async def serve(boot: socket.socket) -> int:
     """Start and serve; give the exit code."""
     try:
         given = Boot.take(boot)
-    except ClosedError:
+    except EndedError:
         return 1
     except StartRefusedError as refused:
         say(str(refused))

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from typing import final
 
-from casemate.road.egress.channel import Message, close_all
+from casemate.core.packets import Message, close_all
 from casemate.road.egress.gateway import Gateway, Listeners, Rules
 from casemate.road.egress.report import Node, Report
 
@@ -28,7 +28,7 @@ class Cells:
         self._node = node
         self._gateways: dict[str, Gateway] = {}
 
-    def heard(self, message: Message, descriptors: list[int]) -> None:
+    def heard(self, message: Message, descriptors: tuple[int, ...]) -> None:
         """Do what the warden says.  Raises NotUnderstoodError, nothing left open."""
         cell = message.get("cell")
         if not isinstance(cell, str) or not _CELL.match(cell):
@@ -59,7 +59,7 @@ class Cells:
         self._gateways[cell] = Gateway(cell, listeners, self._rules, report)
 
 
-def _listeners(message: Message, descriptors: list[int]) -> Listeners:
+def _listeners(message: Message, descriptors: tuple[int, ...]) -> Listeners:
     """Take the three sockets, in the order that the message names them."""
     if message.get("fds") != list(_LISTENERS) or len(descriptors) != len(_LISTENERS):
         close_all(descriptors)

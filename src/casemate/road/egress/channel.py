@@ -1,73 +1,22 @@
 """
-Messages on sequenced-packet sockets: one JSON object each, descriptors beside.
+One end of a socket of packets, where sending never waits.
 
-Sending never waits: what the other side does not take is kept to a bound, and
-beyond it is dropped, with its descriptor closed.
+What the other side does not take is kept to a bound, and beyond it is dropped,
+with its descriptor closed.
 """
 
 from __future__ import annotations
 
-import array
 import asyncio
-import json
-import os
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
-MESSAGE_LIMIT = 200 * 1024
-_DESCRIPTORS_LIMIT = 16
+from casemate.core.packets import EndedError, Message, PacketError, encode, receive
+
 _UNSENT_LIMIT = 512
-
-Message = Mapping[str, object]
-
-
-class ClosedError(Exception):
-    """The other side has ended."""
-
-
-class ProtocolError(Exception):
-    """The other side has not kept to the protocol."""
-
-
-def receive(sock: socket.socket) -> tuple[Message, list[int]]:
-    """
-    Take one message and its descriptors, which are the caller's to close.
-
-    Raises ClosedError, ProtocolError, BlockingIOError.
-    """
-    numbers = array.array("i")
-    space = socket.CMSG_SPACE(_DESCRIPTORS_LIMIT * numbers.itemsize)
-    try:
-        data, ancillary, flags, _ = sock.recvmsg(
-            MESSAGE_LIMIT, space, socket.MSG_CMSG_CLOEXEC
-        )
-    except ConnectionError as error:
-        raise ClosedError from error
-    for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            numbers.frombytes(payload[: len(payload) // 4 * 4])
-    descriptors = numbers.tolist()
-    if not data:
-        raise ClosedError
-    try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-            raise ProtocolError("a message is too large")  # noqa: TRY301 — closes below
-        message = json.loads(data)
-        if not isinstance(message, dict):
-            raise ProtocolError("a message is no object")  # noqa: TRY301
-    except (ProtocolError, ValueError, RecursionError) as error:
-        close_all(descriptors)
-        raise ProtocolError("a message is not one JSON object") from error
-    return message, descriptors
-
-
-def close_all(descriptors: Sequence[int]) -> None:
-    """Close descriptors that nobody will use."""
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
 @final
@@ -83,18 +32,13 @@ class _Unsent:
         if self.handed is None:
             sock.send(self.data)
             return
-        rights = array.array("i", [self.handed.fileno()])
-        sock.sendmsg([self.data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        socket.send_fds(sock, [self.data], [self.handed.fileno()])
 
     def end(self, *, sent: bool) -> None:
         if self.handed is not None:
             self.handed.close()
         if self.done is not None:
             self.done(sent)
-
-
-def _encode(message: Message) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode()
 
 
 @final
@@ -104,7 +48,7 @@ class Channel:
     def __init__(
         self,
         sock: socket.socket,
-        heard: Callable[[Message, list[int]], None],
+        heard: Callable[[Message, tuple[int, ...]], None],
         ended: Callable[[], None],
     ) -> None:
         self._socket = sock
@@ -120,14 +64,14 @@ class Channel:
         """Send without waiting.  False: dropped, the other side does not keep up."""
         if self._closed or len(self._unsent) >= _UNSENT_LIMIT:
             return False
-        self._enqueue(_Unsent(data=_encode(message)))
+        self._enqueue(_Unsent(data=encode(message)))
         return True
 
     def hand(
         self, message: Message, handed: socket.socket, done: Callable[[bool], None]
     ) -> None:
         """Send a socket along, close it here, and say whether it was sent."""
-        unsent = _Unsent(data=_encode(message), handed=handed, done=done)
+        unsent = _Unsent(data=encode(message), handed=handed, done=done)
         if self._closed or len(self._unsent) >= _UNSENT_LIMIT:
             unsent.end(sent=False)
         else:
@@ -171,7 +115,7 @@ class Channel:
             message, descriptors = receive(self._socket)
         except BlockingIOError:
             return
-        except (ClosedError, ProtocolError):
+        except (EndedError, PacketError):
             self._loop.remove_reader(self._socket.fileno())
             self._ended()
             return

@@ -71,9 +71,7 @@ class Paced:
         self._socket = sock
         self._clock = clock
         self._step = step
-        self._bucket = Bucket(
-            rate=rate, burst=2 * rate, tokens=2 * rate, at=clock.monotonic()
-        )
+        self._bucket = Bucket.full(rate, 2 * rate, clock.monotonic())
         self._loop = asyncio.get_running_loop()
         self._later: asyncio.TimerHandle | None = None
         sock.setblocking(False)

@@ -14,7 +14,7 @@ from typing import Protocol, final
 
 from casemate.core.bucket import Bucket
 from casemate.core.clock import Clock
-from casemate.road.egress.channel import Message
+from casemate.core.packets import Message
 
 TOLD_PER_SECOND, TOLD_BURST = 5.0, 20.0
 IN_FLIGHT = 32
@@ -43,12 +43,7 @@ class Report:
         self._cell = cell
         self._node = node
         self._clock = clock
-        self._told = Bucket(
-            rate=TOLD_PER_SECOND,
-            burst=TOLD_BURST,
-            tokens=TOLD_BURST,
-            at=clock.monotonic(),
-        )
+        self._told = Bucket.full(TOLD_PER_SECOND, TOLD_BURST, clock.monotonic())
         self._in_flight = 0
         self._untold = 0
         self._last = ("", "")

@@ -46,14 +46,22 @@ class FrontLimits:
 
     Times are seconds.  body_rate, write_rate: bytes a second that a client must
     keep up, beyond body_seconds and write_seconds, to send and to read.
-    held_bytes: of all bodies that are under way together.  discard_bytes: read
-    and thrown away after a refusal, so that the refusal can be read.
+    connections, per_peer: from outside, and of one client there.  cells,
+    per_account, per_cell: from cells, counted apart, so that no tenant's code can
+    shut the door on anybody outside.  held_bytes: of all bodies that are under way
+    together; held_by_one: of one client's or one account's cells'.
+    discard_bytes: read and thrown away after a refusal, so that the refusal can be
+    read.
     """
 
     connections: int = 2_048
     per_peer: int = 512
+    cells: int = 2_048
+    per_account: int = 512
+    per_cell: int = 64
     head_bytes: int = 32_768
     held_bytes: int = 256 * 1_048_576
+    held_by_one: int = 128 * 1_048_576
     handshake_seconds: float = 10.0
     head_seconds: float = 15.0
     idle_seconds: float = 75.0
@@ -77,7 +85,7 @@ class Keeper(Protocol):
     def refused(self, peer: str, reason: str) -> None: ...
     def crashed(self, error: Exception) -> None: ...
     def gone(self, connection: Connection) -> None: ...
-    def hold(self, count: int) -> bool:
+    def hold(self, connection: Connection, count: int) -> bool:
         """Count bytes of bodies in; False if they are too many."""
         ...
 
@@ -287,7 +295,7 @@ class Connection(asyncio.Protocol):
         """Hold bytes of a body against the bound of all bodies together."""
         self._received += count
         self._held += count
-        if not self._keeper.hold(count):
+        if not self._keeper.hold(self, count):
             raise HeadError(503, "too many bytes of bodies under way")
 
     def _await_body(self) -> None:
@@ -296,8 +304,9 @@ class Connection(asyncio.Protocol):
         self._deadline = self._began + limits.body_seconds + earned
 
     def _forget_body(self) -> None:
-        self._keeper.hold(-self._held)
-        self._held = 0
+        if self._held:
+            self._keeper.hold(self, -self._held)
+            self._held = 0
         self._body = bytearray()
         self._chunks = None
         self._head = None

@@ -23,6 +23,10 @@ from casemate.road.ingress.connection import (
     Handler,
 )
 
+Place = tuple[tuple[str, int], ...]
+"""Who a connection is counted against, and to how many; the last one is whose its
+bodies are."""
+
 Refused = Callable[[str, str], None]
 """Is told who was refused before there was a request, and why."""
 
@@ -31,6 +35,7 @@ _HANDSHAKE = 0x16
 _SWEEP_SECONDS = 0.25
 _ACCEPT_AT_ONCE = 64
 _ACCEPT_PAUSE = 0.1
+_OUTSIDE, _CELLS = "outside", "cells"
 
 
 class Front:
@@ -53,21 +58,22 @@ class Front:
         self._listening: set[socket.socket] = set()
         self._connections: set[Connection] = set()
         self._entering: set[asyncio.Task[None]] = set()
-        self._keys: dict[Connection, str] = {}
-        self._per_key: Counter[str] = Counter()
-        self._held = 0
+        self._places: dict[Connection, Place] = {}
+        self._counted: Counter[str] = Counter()
+        self._held: Counter[str] = Counter()
+        self._total_held = 0
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
 
     @property
     def connections(self) -> int:
         """Connections that are open or being opened."""
-        return self._per_key.total()
+        return self._counted[_OUTSIDE] + self._counted[_CELLS]
 
     @property
     def held(self) -> int:
         """Bytes of bodies under way."""
-        return self._held
+        return self._total_held
 
     def serve(self, listening: socket.socket, context: ssl.SSLContext) -> None:
         """Accept connections from a listening socket, until `drain`."""
@@ -77,18 +83,27 @@ class Front:
         self._start_sweeping()
 
     def adopt(
-        self, accepted: socket.socket, context: ssl.SSLContext, cell: str
+        self,
+        accepted: socket.socket,
+        context: ssl.SSLContext,
+        *,
+        cell: str,
+        account: str,
     ) -> None:
         """
         Serve one connection that was accepted elsewhere, from a cell.
 
         Whose it is, is known by the descriptor and not by an address.
+        account: the tenant that the cell serves.
         """
         accepted.setblocking(False)
         self._start_sweeping()
-        self._enter(
-            accepted, context, key=f"cell:{cell}", peer=_peer(accepted), cell=cell
+        place = (
+            (_CELLS, self.limits.cells),
+            (f"cell:{cell}", self.limits.per_cell),
+            (f"account:{account}", self.limits.per_account),
         )
+        self._enter(accepted, context, place, peer=_peer(accepted), cell=cell)
 
     async def drain(self, grace: float) -> None:
         """
@@ -130,15 +145,23 @@ class Front:
             {"message": "a request was not answered by its handler", "exception": error}
         )
 
-    def hold(self, count: int) -> bool:
+    def hold(self, connection: Connection, count: int) -> bool:
         """Count bytes of bodies under way; False if they are too many."""
-        self._held += count
-        return self._held <= self.limits.held_bytes
+        whose = self._places[connection][-1][0]
+        self._total_held += count
+        self._held[whose] += count
+        if not self._held[whose]:
+            del self._held[whose]
+            return True
+        return (
+            self._total_held <= self.limits.held_bytes
+            and self._held[whose] <= self.limits.held_by_one
+        )
 
     def gone(self, connection: Connection) -> None:
         """Forget a connection."""
         self._connections.discard(connection)
-        self._leave(self._keys.pop(connection))
+        self._leave(self._places.pop(connection))
 
     # --- accepting
 
@@ -162,28 +185,32 @@ class Front:
                 return
             accepted.setblocking(False)
             peer = _peer(accepted)
-            self._enter(accepted, context, key=_network(peer), peer=peer, cell=None)
+            place = (
+                (_OUTSIDE, self.limits.connections),
+                (f"network:{_network(peer)}", self.limits.per_peer),
+            )
+            self._enter(accepted, context, place, peer=peer, cell=None)
 
     def _enter(
         self,
         accepted: socket.socket,
         context: ssl.SSLContext,
+        place: Place,
         *,
-        key: str,
         peer: str,
         cell: str | None,
     ) -> None:
         """Find room for a connection, or close it before it costs anything."""
-        full = self.connections >= self.limits.connections
-        if self.draining or full or self._per_key[key] >= self.limits.per_peer:
+        full = any(self._counted[who] >= most for who, most in place)
+        if self.draining or full:
             if not self.draining:
                 self.refused(peer, "too many connections")
             accepted.close()
             return
-        self._per_key[key] += 1
+        self._counted.update(who for who, _ in place)
         self._empty.clear()
         task = asyncio.get_running_loop().create_task(
-            self._welcome(accepted, context, key=key, peer=peer, cell=cell)
+            self._welcome(accepted, context, place, peer=peer, cell=cell)
         )
         self._entering.add(task)
         task.add_done_callback(self._entering.discard)
@@ -192,14 +219,14 @@ class Front:
         self,
         accepted: socket.socket,
         context: ssl.SSLContext,
+        place: Place,
         *,
-        key: str,
         peer: str,
         cell: str | None,
     ) -> None:
         """Shake hands, within a time, with those who speak TLS."""
         connection = Connection(self, peer, cell)
-        self._keys[connection] = key
+        self._places[connection] = place
         try:
             async with asyncio.timeout(self.limits.handshake_seconds):
                 if not await self._speaks_tls(accepted):
@@ -218,7 +245,7 @@ class Front:
         finally:
             if not connection.made:
                 accepted.close()
-                if connection in self._keys:
+                if connection in self._places:
                     self.gone(connection)
 
     async def _speaks_tls(self, accepted: socket.socket) -> bool:
@@ -258,11 +285,12 @@ class Front:
         for connection in tuple(self._connections):
             connection.expire(now)
 
-    def _leave(self, key: str) -> None:
-        self._per_key[key] -= 1
-        if not self._per_key[key]:
-            del self._per_key[key]
-        if not self._per_key:
+    def _leave(self, place: Place) -> None:
+        for who, _ in place:
+            self._counted[who] -= 1
+            if not self._counted[who]:
+                del self._counted[who]
+        if not self._counted:
             self._empty.set()
 
     async def _emptied_at_last(self) -> None:
@@ -274,7 +302,7 @@ class Front:
             self.refused("", f"{self.connections} requests did not end when cancelled")
 
     async def _emptied(self) -> None:
-        if self._per_key:
+        if self._counted:
             await self._empty.wait()
 
 

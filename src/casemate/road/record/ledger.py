@@ -130,9 +130,15 @@ class Ledger:
             await settled
         await self._checkpoint()
 
-    def check(self) -> None:
-        """Raise LedgerFullError if a record could not be written now."""
-        if self._failed is not None or len(self._waiting) >= _BACKLOG:
+    def check(self, *, durable: bool = True) -> None:
+        """
+        Raise LedgerFullError if a record could not be written.
+
+        durable: now, because the call's answer waits for it; otherwise the
+        record may wait, but not past the bound of the backlog.
+        """
+        failing = durable and self._failed is not None
+        if failing or len(self._waiting) >= _BACKLOG:
             raise LedgerFullError(
                 "the audit log cannot be written, so this call is refused; "
                 "the operator must make room on the disk",

@@ -2,7 +2,7 @@
 The record room: an entry for every call, opened first and closed on every ending.
 
 1. Opening refuses a call that changes something when the audit log cannot be
-   written.
+   written, and every call when too many records wait already.
 2. Each room that the call leaves closes a span.
 3. Closing writes one audit record.  That of a mutation is durable before its
    answer; that of a data call is durable with the next group.
@@ -37,7 +37,7 @@ class Crashed(Protocol):
 class Book(Protocol):
     """Where audit records are kept."""
 
-    def check(self) -> None: ...
+    def check(self, *, durable: bool) -> None: ...
     async def append(self, at: int, data: bytes, /) -> int: ...
     def append_soon(self, at: int, data: bytes, /) -> None: ...
 
@@ -54,8 +54,7 @@ class Record:
 
     def __call__(self, arrival: Arrival) -> Entry:
         """Open an entry, or raise a Refusal."""
-        if arrival.operation.mutates:
-            self.book.check()  # (1)
+        self.book.check(durable=arrival.operation.mutates)  # (1)
         return Entry(room=self, arrival=arrival, last=arrival.started)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from casemate.core.call import Allowed, Arrival, Inside, Known, Request
+from casemate.core.clock import iso
 from casemate.core.principal import Kind, Principal
 
 EVENT_VERSION: Final = "1.11"
@@ -61,12 +62,6 @@ def _redact_many(value: object, depth: int) -> object:
     if isinstance(value, Sequence):
         return [redact(inner, depth + 1) for inner in value[:_ITEMS]]
     return "…"
-
-
-def iso(at: float) -> str:
-    """Write epoch seconds as CloudTrail does, to the second."""
-    moment = datetime.datetime.fromtimestamp(int(at), tz=datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def identity(principal: Principal | None) -> dict[str, object]:

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple, final
 
 from casemate.core.clock import Clock
 from casemate.core.function import FunctionVersion
+from casemate.core.line import Answer
+from casemate.core.packets import close_all
 from casemate.road.sandbox.cgroup import Cgroup
 from casemate.road.sandbox.frames import Said
 from casemate.road.sandbox.life import Life, Stage
@@ -23,7 +25,7 @@ from casemate.road.sandbox.link import Event, FrameLink, Link, Start
 from casemate.road.sandbox.logs import CellLog
 from casemate.road.sandbox.settings import is_managed_python
 from casemate.road.sandbox.shell import ShellLink
-from casemate.road.sandbox.warden import Answer, WardenGoneError
+from casemate.road.sandbox.warden import WardenGoneError
 
 NOISE_LIMIT: Final = 1000
 """Things said out of place before a cell is taken for hostile and ended."""
@@ -37,7 +39,6 @@ _DESCRIPTORS: Final = (
     "memory_stat",
     "memory_events",
     "freezer",
-    "cpu",
 )
 
 
@@ -115,7 +116,6 @@ class Cell:
             memory_stat=files["memory_stat"],
             memory_events=files["memory_events"],
             freezer=files["freezer"],
-            cpu=files["cpu"],
         )
         self.log = CellLog(
             files["stdout"], files["stderr"], clock=clock, ended=self._silent
@@ -256,9 +256,8 @@ def opened(answer: Answer, *, clock: Clock, ended: Callable[[Cell], None]) -> Ce
     """Make a cell of what the warden's `open` gave.  Raises WardenGoneError."""
     names = answer.ok.get("fds")
     given = tuple(names) if isinstance(names, list) else ()
-    if set(_DESCRIPTORS) - set(given) or len(given) != len(answer.descriptors):
-        for descriptor in answer.descriptors:
-            os.close(descriptor)
+    if given != _DESCRIPTORS or len(given) != len(answer.descriptors):
+        close_all(answer.descriptors)
         raise WardenGoneError("the warden opened a cell without its descriptors")
     return Cell(
         str(answer.ok["cell"]),

@@ -25,7 +25,6 @@ class Cgroup:
     memory_stat: int
     memory_events: int
     freezer: int
-    cpu: int
 
     def freeze(self) -> None:
         """Stop every thread of the cell.  Raises OSError when the cell is gone."""
@@ -55,7 +54,6 @@ class Cgroup:
             self.memory_stat,
             self.memory_events,
             self.freezer,
-            self.cpu,
         ):
             os.close(descriptor)
 

@@ -68,10 +68,21 @@ Answered = Callable[["Exchange", Ask], None]
 class Exchange(asyncio.Protocol):
     """Parses one connection and hands each request to the Runtime API."""
 
-    def __init__(self, asked: Answered, closed: Callable[[Exchange], None]) -> None:
-        """asked: gets each request that is in bounds.  closed: hears the end."""
+    def __init__(
+        self,
+        asked: Answered,
+        closed: Callable[[Exchange], None],
+        refused: Callable[[], None],
+    ) -> None:
+        """
+        Speak with one client.
+
+        asked: gets each request that is in bounds.  closed: hears the end.
+        refused: hears of each request that was refused.
+        """
         self._asked = asked
         self._closed = closed
+        self._refused = refused
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._ask = Ask()
@@ -85,6 +96,16 @@ class Exchange(asyncio.Protocol):
         """Note where to answer."""
         # uvloop's transports are none of asyncio's classes; they only act alike.
         self._transport = cast("asyncio.Transport", transport)
+
+    def pause_writing(self) -> None:
+        """Read no further while answers lie unread: they would pile up here."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on: the answers are being read again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that nobody is there any more."""
@@ -182,6 +203,7 @@ class Exchange(asyncio.Protocol):
         """Answer with an error in the Runtime API's form."""
         text = json.dumps({"errorMessage": message, "errorType": kind})
         self.answer(status, text.encode())
+        self._refused()
 
     def answer(
         self, status: int, body: bytes, headers: Mapping[str, str] | None = None

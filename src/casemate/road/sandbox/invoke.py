@@ -114,9 +114,13 @@ class Sandbox:
         await self._pool.close()
         self._warden.stop()
 
-    def retire(self, function_arn: str) -> None:
-        """Stop using a function's cells: it was changed or deleted."""
-        self._pool.retire(function_arn)
+    def retire(self, function_arn: str, *, keep: str | None = None) -> None:
+        """
+        Stop using a function's cells: it was changed or deleted.
+
+        keep: the revision whose cells stay in use; None for none.
+        """
+        self._pool.retire(function_arn, keep=keep)
 
     def cell_function(self, cell_id: str) -> FunctionVersion | None:
         """Tell which function a live cell serves."""

@@ -13,9 +13,9 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, final
 
+from casemate.core.bucket import Bucket
 from casemate.core.clock import Clock
 from casemate.core.function import FunctionVersion
 from casemate.road.sandbox.lines import LINE_LIMIT, TAIL_LIMIT, Line, Lines, guarded
@@ -26,25 +26,6 @@ TURN_BYTES: Final = 1 << 20
 
 BYTES_BURST, BYTES_RATE = 8 << 20, 1 << 20
 LINES_BURST, LINES_RATE = 20_000, 5_000
-
-
-@final
-@dataclass(slots=True)
-class _Bucket:
-    """A token bucket; `level` may be spent, never borrowed."""
-
-    burst: float
-    rate: float
-    level: float
-    at: float
-
-    def take(self, amount: float, now: float) -> bool:
-        self.level = min(self.burst, self.level + (now - self.at) * self.rate)
-        self.at = now
-        if amount > self.level:
-            return False
-        self.level -= amount
-        return True
 
 
 @final
@@ -82,8 +63,8 @@ class CellLog:
         self._tail: deque[str] | None = None
         self._tail_bytes = 0
         self._turn_bytes = 0
-        self._bytes = _Bucket(BYTES_BURST, BYTES_RATE, BYTES_BURST, now)
-        self._lines = _Bucket(LINES_BURST, LINES_RATE, LINES_BURST, now)
+        self._bytes = Bucket.full(BYTES_RATE, BYTES_BURST, now)
+        self._lines = Bucket.full(LINES_RATE, LINES_BURST, now)
         self._lost_lines = self._lost_bytes = 0
         self.dropped_lines = 0
         """All lines of this cell that were dropped."""
@@ -187,7 +168,7 @@ class CellLog:
             piece = raw[start : start + LINE_LIMIT]
             if self._sink is None:
                 continue
-            if self._lines.take(1, now) and self._bytes.take(len(piece), now):
+            if self._lines.spend(1, now) and self._bytes.spend(len(piece), now):
                 text = guarded(piece.decode("utf-8", "replace"))
                 entries.append(self._line(text))
             else:
@@ -196,7 +177,7 @@ class CellLog:
                 self._lost_bytes += len(piece)
 
     def _tell_lost(self) -> None:
-        if self._lost_lines and self._lines.take(1, self._clock.monotonic()):
+        if self._lost_lines and self._lines.spend(1, self._clock.monotonic()):
             lines, size = self._lost_lines, self._lost_bytes
             self._lost_lines = self._lost_bytes = 0
             self.platform(

@@ -153,14 +153,20 @@ class Pool:
         if self._room:
             self._room.serve(self._find)
 
-    def retire(self, function_arn: str) -> None:
-        """Let a function's cells go: idle ones now, busy ones when they are done."""
+    def retire(self, function_arn: str, *, keep: str | None = None) -> None:
+        """
+        Let a function's cells go: idle ones now, busy ones when they are done.
+
+        keep: the revision whose cells stay.
+        """
         for cell in tuple(self._cells.values()):
-            if cell.key is not None and cell.key.arn == function_arn:
-                cell.retired = True
-                if cell.life.stage is Stage.IDLE:
-                    self._forget_idle(cell)
-                    self.destroy(cell)
+            key = cell.key
+            if key is None or key.arn != function_arn or key.revision == keep:
+                continue
+            cell.retired = True
+            if cell.life.stage is Stage.IDLE:
+                self._forget_idle(cell)
+                self.destroy(cell)
 
     def destroy(self, cell: Cell) -> None:
         """Destroy a cell; what it runs is lost."""

@@ -19,10 +19,12 @@ from typing import Final, final
 
 from casemate.road.sandbox.frames import ERROR_LIMIT, RESPONSE_LIMIT, Said, Word
 from casemate.road.sandbox.http_exchange import Ask, Exchange
-from casemate.road.sandbox.link import Event, Heard
+from casemate.road.sandbox.link import Event, Heard, Lost
 
 VERSION: Final = "/2018-06-01/runtime"
 CONNECTIONS_LIMIT: Final = 32
+NOISE_LIMIT: Final = 1000
+"""Requests refused within one event before a cell is taken for hostile and ended."""
 _INVOCATION: Final = re.compile(
     rf"{VERSION}/invocation/([A-Za-z0-9-]{{1,128}})/(response|error)\Z"
 )
@@ -40,12 +42,14 @@ _OK: Final = b'{"status":"OK"}\n'
 class RuntimeApi:
     """Serves one cell; says what it hears in the same words as a frame would."""
 
-    def __init__(self, listener: int, *, heard: Heard) -> None:
+    def __init__(self, listener: int, *, heard: Heard, lost: Lost) -> None:
         """Own the listening socket in the cell's network namespace."""
         self._listener = socket.socket(fileno=listener)
         self._listener.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._heard = heard
+        self._lost = lost
+        self._noise = 0
         self._server: asyncio.Server | None = None
         self._exchanges: set[Exchange] = set()
         self._asking: Exchange | None = None
@@ -78,7 +82,7 @@ class RuntimeApi:
             exchange.hang_up()
 
     def _accepted(self) -> Exchange:
-        exchange = Exchange(self._asked, self._left)
+        exchange = Exchange(self._asked, self._left, self._refused)
         self._exchanges.add(exchange)
         if len(self._exchanges) > CONNECTIONS_LIMIT:
             self._loop.call_soon(exchange.hang_up)
@@ -88,6 +92,13 @@ class RuntimeApi:
         self._exchanges.discard(exchange)
         if self._asking is exchange:
             self._asking = None
+
+    def _refused(self) -> None:
+        """Count a refusal: no runtime needs many, and each costs the node time."""
+        self._noise += 1
+        if self._noise > NOISE_LIMIT and not self._closed:
+            self.close()
+            self._lost("the cell asks too much of the Runtime API that is refused")
 
     def _asked(self, exchange: Exchange, ask: Ask) -> None:
         if self._closed:
@@ -137,6 +148,7 @@ class RuntimeApi:
         if event is None:
             return
         self._running = event.id
+        self._noise = 0
         headers = {
             "Lambda-Runtime-Aws-Request-Id": event.id,
             "Lambda-Runtime-Deadline-Ms": str(event.deadline_ms),

@@ -20,7 +20,7 @@ class Settings:
     invocation; sessions must last `life` and 900 s more.
     init: Lambda's bound on the first run of the module.  claim: how long a call
     may wait for a cell.  waiting_per_account: calls of one account that may.
-    trees_mb: unpacked packages kept.
+    trees_mb: unpacked packages, kept or being made; the warden's own bound.
     """
 
     region: str

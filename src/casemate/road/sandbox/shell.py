@@ -61,7 +61,7 @@ class ShellLink:
     ) -> None:
         """Own the write end of the shell's input, and the listening socket."""
         self._loop = asyncio.get_running_loop()
-        self._api = RuntimeApi(listener, heard=heard)
+        self._api = RuntimeApi(listener, heard=heard, lost=lost)
         self._lost = lost
         self._control = control
         self._open = True

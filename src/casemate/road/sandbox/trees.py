@@ -11,16 +11,17 @@ import asyncio
 import fcntl
 import hashlib
 import os
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, final
+from weakref import WeakValueDictionary
 
-from casemate.core.errors import Invalid, Unavailable
+from casemate.core.errors import Invalid, Throttled, Unavailable
 from casemate.core.function import FunctionVersion
 from casemate.road.sandbox.cell import Cell, Lost
 from casemate.road.sandbox.frames import Said, Word
+from casemate.road.sandbox.kept import Kept, Tree
 from casemate.road.sandbox.pool import Pool
 from casemate.road.sandbox.settings import Settings, is_managed_python
 from casemate.road.sandbox.warden import Warden, WardenError, WardenGoneError
@@ -51,15 +52,6 @@ class Refused(Exception):
 
 
 @final
-@dataclass(slots=True)
-class _Tree:
-    """A kept tree; uses: cells that are being started from it or have it."""
-
-    unpacked: Unpacked
-    uses: int = 0
-
-
-@final
 class Trees:
     """The trees that the warden keeps for this node."""
 
@@ -70,7 +62,9 @@ class Trees:
         self._pool = pool
         self._code = code
         self._settings = settings
-        self._kept: OrderedDict[str, _Tree] = OrderedDict()
+        self._kept = Kept(settings.trees_mb)
+        self._workshops = asyncio.Semaphore(self._kept.workshops)
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._making: dict[str, asyncio.Task[Unpacked]] = {}
         self.made = self.dropped = self.refused = 0
 
@@ -88,13 +82,11 @@ class Trees:
         """
         runtime = function.runtime
         tree = self.tree_id(function.account, runtime, function.code_sha256)
-        if tree not in self._kept:
+        while (held := self._kept.find(tree)) is None:
             await self._make(
                 tree, function.account, runtime, function.code_sha256, None
             )
-        held = self._kept[tree]
         held.uses += 1
-        self._kept.move_to_end(tree)
         try:
             yield tree
         finally:
@@ -105,15 +97,15 @@ class Trees:
     ) -> Unpacked:
         """Unpack a package that is not stored yet.  Raises Refused, Unavailable."""
         tree = self.tree_id(account, runtime, sha256)
-        if tree in self._kept:
-            return self._kept[tree].unpacked
+        if held := self._kept.find(tree):
+            return Unpacked(files=held.files, bytes=held.said)
         return await self._make(tree, account, runtime, sha256, archive)
 
     def facts(self) -> dict[str, object]:
         """Give the figures for metrics."""
         return {
             "trees": len(self._kept),
-            "trees_bytes": sum(tree.unpacked.bytes for tree in self._kept.values()),
+            "trees_bytes": self._kept.bytes,
             "trees_made": self.made,
             "trees_dropped": self.dropped,
             "packages_refused": self.refused,
@@ -154,6 +146,18 @@ class Trees:
         content = await self._code(account, sha256) if archive is None else archive
         if await _digest(content) != sha256:
             raise Refused("the package is not the one that its digest names")
+        share = max(1, self._kept.workshops // 2)
+        turn = self._turns.setdefault(account, asyncio.Semaphore(share))
+        async with turn, self._workshops:
+            await self._make_room(account)
+            unpacked = await self._fill(tree, runtime, sha256, content)
+            await self._keep(tree, account, unpacked)
+        return unpacked
+
+    async def _fill(
+        self, tree: str, runtime: str, sha256: str, content: bytes
+    ) -> Unpacked:
+        """Have a workshop cell unpack a package into a new tree."""
         cell = await self._pool.open_workshop(runtime)
         sealed = _sealed(content)
         whole = False
@@ -165,7 +169,6 @@ class Trees:
             await self._pool.finish(cell)
             if not whole:
                 await self._throw_away(tree)
-        await self._keep(tree, unpacked)
         return unpacked
 
     async def _throw_away(self, tree: str) -> None:
@@ -195,33 +198,60 @@ class Trees:
             raise Refused("the package cannot be unpacked within its memory")
         return _judge(reply)
 
-    async def _keep(self, tree: str, unpacked: Unpacked) -> None:
+    async def _keep(self, name: str, account: str, unpacked: Unpacked) -> None:
         try:
-            await self._warden.ask("keep", tree=tree)
+            answer = await self._warden.ask("keep", tree=name)
         except (WardenError, WardenGoneError) as error:
             raise Unavailable(
                 "the package cannot be kept now; retry later",
                 evidence={"warden": str(error)},
             ) from error
         self.made += 1
-        self._kept[tree] = _Tree(unpacked)
-        await self._drop_oldest()
+        tree = Tree(
+            account=account,
+            files=unpacked.files,
+            said=unpacked.bytes,
+            bytes=int(str(answer.ok["bytes"])),
+        )
+        self._kept.add(name, tree)
+        tree.uses += 1  # whoever asked for it comes first
+        try:
+            await self._drop_while(self._kept.is_full)
+        finally:
+            tree.uses -= 1
 
-    async def _drop_oldest(self) -> None:
-        """Drop trees used least recently until they fit; the warden keeps used ones."""
-        limit = self._settings.trees_mb << 20
-        for tree in tuple(self._kept)[:-1]:
-            if sum(one.unpacked.bytes for one in self._kept.values()) <= limit:
+    async def _make_room(self, account: str) -> None:
+        """
+        Drop what nobody runs until there is room for one more tree.
+
+        Raises Throttled when an account takes more than its share, or all together
+        take more than there is, by what they run.
+        """
+
+        def is_over() -> bool:
+            return self._kept.is_over(account)
+
+        await self._drop_while(is_over, account)
+        await self._drop_while(self._kept.is_full)
+        if is_over() or self._kept.is_full():
+            whose = "the account runs" if is_over() else "are running here"
+            raise Throttled(
+                f"the unpacked packages that {whose} leave no room for another; "
+                "retry when fewer functions run",
+                retry_after=1,
+            )
+
+    async def _drop_while(self, is_over: Callable[[], bool], account: str = "") -> None:
+        """Drop trees that nobody uses; the warden keeps those that a cell reads."""
+        for name in self._kept.idle(account):
+            if not is_over():
                 return
-            held = self._kept[tree]
-            if held.uses:
-                continue
-            del self._kept[tree]
+            tree = self._kept.take(name)
             try:
-                await self._warden.ask("drop", tree=tree)
+                await self._warden.ask("drop", tree=name)
                 self.dropped += 1
             except WardenError:
-                self._kept[tree] = held
+                self._kept.add(name, tree)
             except WardenGoneError:
                 return
 

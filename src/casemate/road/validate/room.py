@@ -19,24 +19,13 @@ from typing import Protocol
 from casemate.core.call import Allowed, Sound
 from casemate.core.errors import Invalid
 from casemate.core.operation import Operation, Parameters
+from casemate.wire import Fault, sentence
 
 _MEANT = {
     "lambda": "InvalidParameterValueException",
     "logs": "InvalidParameterException",
 }
 """What a service calls a parameter that it cannot take."""
-
-_SHOWN = 10
-"""Faults that one answer names."""
-
-
-class Fault(Protocol):
-    """A broken rule: where, and AWS's words for it."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def message(self) -> str: ...
 
 
 class Rules(Protocol):
@@ -64,11 +53,12 @@ class Validate:
         arrival = allowed.known.arrival
         # (1)
         if faults := self.rules.check(arrival.operation, arrival.parameters):
-            raise Invalid(_sentence(faults), code=_code(arrival.operation, model=True))
+            # `ValidationException`; the protocol's dialect knows its other name.
+            raise Invalid(sentence(faults))
         # (2)
         for path, value in self.rules.given(arrival.operation, arrival.parameters):
             if reason := unenforced(arrival.operation, path, value):
-                raise Invalid(reason, code=_code(arrival.operation, model=False))
+                raise Invalid(reason, code=_MEANT.get(arrival.operation.service))
         return Sound(allowed=allowed)
 
 
@@ -95,18 +85,3 @@ def unenforced(operation: Operation, path: str, value: object) -> str | None:
         f"`{path}` of {operation.name} is not enforced by this platform yet, "
         "so it is refused; leave it out"
     )
-
-
-def _code(operation: Operation, *, model: bool) -> str:
-    if model:
-        # Query services and Lambda call a broken model rule ValidationException
-        # or ValidationError; the codec of the protocol knows which.
-        return "ValidationException"
-    return _MEANT.get(operation.service, "ValidationException")
-
-
-def _sentence(faults: Sequence[Fault]) -> str:
-    count = len(faults)
-    noun = "error" if count == 1 else "errors"
-    told = "; ".join(fault.message for fault in faults[:_SHOWN])
-    return f"{count} validation {noun} detected: {told}"

@@ -7,17 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-
-class Tokens(Protocol):
-    """Seals positions.  `open` raises TokenError for what it did not seal."""
-
-    def seal(
-        self, account: str, operation: str, query: bytes, position: bytes, /
-    ) -> str: ...
-
-    def open(
-        self, account: str, operation: str, query: bytes, token: str, /
-    ) -> bytes: ...
+from casemate.seal.verdict import Verdict
 
 
 class KeyRing(Protocol):
@@ -84,38 +74,6 @@ class Stories(Protocol):
     """Finds stories of an account's own requests; None for any other."""
 
     async def story(self, account: str, request_id: str, /) -> Story | None: ...
-
-
-class Finding(Protocol):
-    """One fault of the audit chain."""
-
-    @property
-    def fault(self) -> str: ...
-    @property
-    def first(self) -> int: ...
-    @property
-    def last(self) -> int: ...
-    @property
-    def says(self) -> str: ...
-
-
-class Verdict(Protocol):
-    """What verifying the audit chain has found."""
-
-    @property
-    def sound(self) -> bool: ...
-    @property
-    def count(self) -> int: ...
-    @property
-    def head(self) -> bytes: ...
-    @property
-    def checkpointed(self) -> int: ...
-    @property
-    def witnessed(self) -> int: ...
-    @property
-    def findings(self) -> Sequence[Finding]: ...
-    @property
-    def more(self) -> int: ...
 
 
 class Audit(Protocol):

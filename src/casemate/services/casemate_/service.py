@@ -24,10 +24,10 @@ from casemate.core.operation import (
     operation,
     operations_of,
 )
-from casemate.seal.token import TokenError
+from casemate.seal.token import TokenError, Tokens
 from casemate.services.casemate_.accounts import Account, Accounts
-from casemate.services.casemate_.ports import Audit, Platform, Stories, Tokens
-from casemate.services.casemate_.telling import told
+from casemate.services.casemate_.ports import Audit, Platform, Stories
+from casemate.services.casemate_.telling import judged, told
 
 _PAGE = 100
 _MOST = 1_000
@@ -193,24 +193,7 @@ class Casemate:
     )
     async def verify_audit(self, call: Admitted) -> Mapping[str, object]:
         self._operator_only(call)
-        verdict = await self._audit.verify()
-        return {
-            "Sound": verdict.sound,
-            "Count": verdict.count,
-            "Head": verdict.head.hex(),
-            "Checkpointed": verdict.checkpointed,
-            "Witnessed": verdict.witnessed,
-            "More": verdict.more,
-            "Findings": [
-                {
-                    "Fault": str(finding.fault),
-                    "First": finding.first,
-                    "Last": finding.last,
-                    "Says": finding.says,
-                }
-                for finding in verdict.findings
-            ],
-        }
+        return judged(await self._audit.verify())
 
     def _operator_only(self, call: Admitted) -> None:
         if call.principal.account != self._accounts.operator():

@@ -1,5 +1,5 @@
 """
-What of a record its own account may read.
+The record as it is told: one request's, and the judgement of the whole chain.
 
 A denial's evidence weighs the policies of both sides.  Where the resource is
 another account's, statements of that account's policies are left out; what
@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 
 from casemate.core.arn import Arn, NotAnArnError
+from casemate.seal.verdict import Verdict
 
 _HOUSE = "additionalEventData"
 
@@ -34,6 +35,22 @@ def told(record: Mapping[str, object], *, account: str, operator: bool) -> str:
             if member in ("action", "resource", "remedy")
         }
     return json.dumps({**record, _HOUSE: kept})
+
+
+def judged(verdict: Verdict) -> dict[str, object]:
+    """Write a verdict as the members of VerifyAudit's answer."""
+    return {
+        "Sound": verdict.sound,
+        "Count": verdict.count,
+        "Head": verdict.head.hex(),
+        "Checkpointed": verdict.checkpointed,
+        "Witnessed": verdict.witnessed,
+        "More": verdict.more,
+        "Findings": [
+            {"Fault": f.fault.value, "First": f.first, "Last": f.last, "Says": f.says}
+            for f in verdict.findings
+        ],
+    }
 
 
 def _own(resource: object, account: str) -> bool:

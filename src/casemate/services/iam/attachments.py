@@ -203,10 +203,6 @@ class Attachments:
                 use.kind,
             ):
                 continue
-            entity = (
-                reader.user(account, use.name)
-                if use.kind == "user"
-                else reader.role(account, use.name)
-            )
+            entity = reader.entity(account, use.kind, use.name)
             if entity and entity.path.startswith(prefix):
                 yield key, entity

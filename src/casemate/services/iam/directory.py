@@ -181,7 +181,7 @@ class Directory:
     # Finding what is not kept.
 
     def _identity(self, account: str, arn: str) -> tuple[str, Identity]:
-        entity = self._entity(account, arn)
+        entity = self._reader.identity(Arn.parse(arn))
         if entity is None:
             # Not kept: names of what is not there are without number.
             return "", NOBODY
@@ -190,17 +190,6 @@ class Directory:
             self._identities.clear()
         self._identities.setdefault(account, {})[arn] = found
         return found
-
-    def _entity(self, account: str, arn: str) -> model.User | model.Role | None:
-        parsed = Arn.parse(arn)
-        kind, _, path = parsed.resource.partition("/")
-        name = path.rpartition("/")[2]
-        entity: model.User | model.Role | None = None
-        if kind == "user":
-            entity = self._reader.user(account, name)
-        elif kind == "role":
-            entity = self._reader.role(account, name)
-        return entity if entity and entity.arn == arn else None
 
     def _compiled(self, entity: model.User | model.Role) -> Identity:
         policies = [

@@ -10,30 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from casemate.core.call import Admitted
 from casemate.core.errors import Invalid
-from casemate.seal.token import TokenError
+from casemate.seal.token import TokenError, Tokens
 
 DEFAULT_ITEMS = 100
 MOST_ITEMS = 1000
 
 Item = TypeVar("Item")
-
-
-class Tokens(Protocol):
-    """Seals positions.  `open` raises TokenError for what it did not seal."""
-
-    def seal(
-        self, account: str, operation: str, query: bytes, position: bytes, /
-    ) -> str: ...
-
-    def open(
-        self, account: str, operation: str, query: bytes, token: str, /
-    ) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from casemate.core.operation import Operation, operations_of
+from casemate.seal.token import Tokens
 from casemate.services.iam.attachments import Attachments
 from casemate.services.iam.boundaries import Boundaries
 from casemate.services.iam.directory import Directory
 from casemate.services.iam.inline import Inline
 from casemate.services.iam.keys import AccessKeys, Keys
 from casemate.services.iam.names import Entropy
-from casemate.services.iam.pages import Pages, Tokens
+from casemate.services.iam.pages import Pages
 from casemate.services.iam.policies import Policies
 from casemate.services.iam.role_tags import RoleTags
 from casemate.services.iam.roles import Roles

@@ -95,15 +95,11 @@ def _source(call: Admitted, reader: Reader) -> User | Role:
         arn = Arn.parse(named)
     except NotAnArnError:
         raise refusals.bad_input("`PolicySourceArn` is not an ARN") from None
-    kind, _, path = arn.resource.partition("/")
-    name = path.rpartition("/")[2]
-    found: User | Role | None = None
-    if arn.service == "iam" and arn.account == call.principal.account:
-        if kind == "user":
-            found = reader.user(arn.account, name)
-        elif kind == "role":
-            found = reader.role(arn.account, name)
-    if found is None or found.arn != named:
+    own = arn.account == call.principal.account
+    found = reader.identity(arn) if own else None
+    if found is None:
+        kind, _, path = arn.resource.partition("/")
+        name = path.rpartition("/")[2]
         raise (refusals.no_user if kind == "user" else refusals.no_role)(name)
     unmoved(call, found.arn)
     return found

@@ -30,6 +30,7 @@ from typing import TypeVar
 
 import msgspec
 
+from casemate.core.arn import Arn
 from casemate.core.errors import Conflict, Unavailable
 from casemate.services.iam.model import (
     Census,
@@ -139,6 +140,18 @@ class Reader:
             return None
         found = self.read(roles(account, name), Role)
         return found if found and found.name == name else None
+
+    def entity(self, account: str, kind: str, name: str) -> User | Role | None:
+        """Find a `user` or a `role` by its exact name; None for any other kind."""
+        if kind == "user":
+            return self.user(account, name)
+        return self.role(account, name) if kind == "role" else None
+
+    def identity(self, arn: Arn) -> User | Role | None:
+        """Find the user or role of exactly this ARN."""
+        kind, _, path = arn.resource.partition("/")
+        found = self.entity(arn.account, kind, path.rpartition("/")[2])
+        return found if found and found.arn == str(arn) else None
 
     def policy(self, account: str, arn: str) -> ManagedPolicy | None:
         """Find a policy of the account by its exact ARN."""

@@ -138,10 +138,9 @@ def _found(named: str, account: str, reader: Reader) -> str:
         raise invalid
     kind, _, rest = arn.resource.partition("/")
     form = (arn.service, kind)
-    if form == ("iam", "user") and rest:
-        found = _user(named, arn.account, reader)
-    elif form == ("iam", "role") and rest:
-        found = _role(named, arn.account, reader)
+    if form in {("iam", "user"), ("iam", "role")} and rest:
+        identity = reader.identity(arn)
+        found = identity.id if identity else ""
     elif form == ("sts", "assumed-role") and rest.count("/") == 1:
         found = _session(rest, arn.account, reader)
     else:
@@ -150,16 +149,6 @@ def _found(named: str, account: str, reader: Reader) -> str:
     if not found and arn.account == account:
         raise invalid
     return found or NOBODY
-
-
-def _user(named: str, account: str, reader: Reader) -> str:
-    user = reader.user(account, named.rpartition("/")[2])
-    return user.id if user and user.arn == named else ""
-
-
-def _role(named: str, account: str, reader: Reader) -> str:
-    role = reader.role(account, named.rpartition("/")[2])
-    return role.id if role and role.arn == named else ""
 
 
 def _session(rest: str, account: str, reader: Reader) -> str:
@@ -175,9 +164,5 @@ def _name_now(bound: str, reader: Reader) -> str:
         return bound
     if session:
         return f"arn:aws:sts::{holder.account}:assumed-role/{holder.name}/{session}"
-    found = (
-        reader.user(holder.account, holder.name)
-        if holder.kind == "user"
-        else reader.role(holder.account, holder.name)
-    )
+    found = reader.entity(holder.account, holder.kind, holder.name)
     return found.arn if found else bound

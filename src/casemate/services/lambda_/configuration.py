@@ -128,7 +128,7 @@ class Composer:
         )
 
     def _runtime(self, runtime: str) -> str:
-        available = self.runtimes.available()
+        available = self.runtimes.runtimes()
         if runtime not in available:
             raise invalid(
                 f"Value {runtime[:128]} at 'runtime' failed to satisfy constraint: "

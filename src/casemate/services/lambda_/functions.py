@@ -9,6 +9,7 @@ from typing import Final
 from casemate.core.call import Admitted
 from casemate.core.errors import Invalid
 from casemate.core.operation import anything, operation
+from casemate.seal.token import TokenError, Tokens
 from casemate.services.lambda_ import settings as limits
 from casemate.services.lambda_.declared import NAMED, QUALIFIED
 from casemate.services.lambda_.describe import describe
@@ -23,7 +24,7 @@ from casemate.services.lambda_.names import (
     refer,
 )
 from casemate.services.lambda_.parameters import integer, text
-from casemate.services.lambda_.ports import Run, Tokens
+from casemate.services.lambda_.ports import Run
 from casemate.services.lambda_.refusals import INVALID, invalid, not_found
 from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.settle import Settler
@@ -233,9 +234,10 @@ class Functions:
         marker = text(call.parameters, "Marker")
         if not marker:
             return ""
-        position = self.tokens.open(call.scope.account, name, query, marker)
-        if position is None:
-            raise _bad_marker()
+        try:
+            position = self.tokens.open(call.scope.account, name, query, marker)
+        except TokenError as cause:
+            raise _bad_marker() from cause
         return position.decode()
 
 

@@ -14,7 +14,7 @@ NewId = Callable[[], str]
 class Runtimes(Protocol):
     """The registry of what this node can run."""
 
-    def available(self) -> tuple[str, ...]:
+    def runtimes(self) -> tuple[str, ...]:
         """Name the runtimes that are there, in order."""
         ...
 
@@ -73,25 +73,4 @@ class Run(Protocol):
 
         arn: unqualified.  keep: the revision whose cells stay; None for none.
         """
-        ...
-
-
-class Tokens(Protocol):
-    """
-    Pagination tokens that their bearer can neither read nor change.
-
-    operation: `lambda:ListFunctions`.  query: canonical bytes of what must stay
-    the same from page to page.
-    """
-
-    def seal(
-        self, account: str, operation: str, query: bytes, position: bytes, /
-    ) -> str:
-        """Make a token for the page after a position."""
-        ...
-
-    def open(
-        self, account: str, operation: str, query: bytes, token: str, /
-    ) -> bytes | None:
-        """Give the position back; None if the token is of anything else."""
         ...

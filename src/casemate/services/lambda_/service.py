@@ -8,6 +8,7 @@ from typing import Final, Self
 from casemate.core.arn import Arn
 from casemate.core.clock import Clock
 from casemate.core.operation import Operation, operations_of
+from casemate.seal.token import Tokens
 from casemate.services.lambda_.configuration import Composer
 from casemate.services.lambda_.deploy import Deployment
 from casemate.services.lambda_.directory import Directory
@@ -21,7 +22,6 @@ from casemate.services.lambda_.ports import (
     Roles,
     Run,
     Runtimes,
-    Tokens,
 )
 from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.settle import Settler

@@ -99,13 +99,7 @@ class Expiry:
 
         names.sort(key=written)
         for name in names[: len(names) - self.settings.streams]:
-            key = stream_key(ref, name)
-            size, after = 0, 0
-            while page := self.store.log.read(
-                ref.account, key, after=after, limit=_CHUNK
-            ):
-                size += sum(weight(entry) for entry in page)
-                after = page[-1].position
+            size = self.store.held(ref, name)
             await self.store.delete_streams(ref, [name])
-            self.extents.forget(ref.account, key)
+            self.extents.forget(ref.account, stream_key(ref, name))
             self.ledger.add(ref, -size)

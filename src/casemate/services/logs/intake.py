@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
+from casemate.core.bucket import Bucket
 from casemate.core.clock import Clock
 from casemate.core.errors import Refusal
 from casemate.core.function import FunctionVersion
@@ -40,26 +41,6 @@ _TELLING: Final = 1_048_576
 _BUCKETS: Final = 20_000
 _AGAIN: Final = 1.0
 """Seconds until groups and streams that could not be made are tried again."""
-
-
-@final
-@dataclass(slots=True)
-class Bucket:
-    """Bytes that may pass: `rate` a second, `burst` at once."""
-
-    rate: float
-    burst: float
-    level: float
-    at: float
-
-    def take(self, amount: int, now: float) -> bool:
-        """Take if there is enough.  now: monotonic seconds."""
-        self.level = min(self.burst, self.level + (now - self.at) * self.rate)
-        self.at = now
-        if amount > self.level:
-            return False
-        self.level -= amount
-        return True
 
 
 @final
@@ -149,7 +130,7 @@ class Intake:
         now = self._clock.monotonic()
         group = self._bucket((ref.account, ref.name), self._settings.group_rate, now)
         account = self._bucket((ref.account,), self._settings.account_rate, now)
-        return group.take(size, now) and account.take(size, now)
+        return group.spend(size, now) and account.spend(size, now)
 
     def _bucket(self, key: tuple[str, ...], rate: int, now: float) -> Bucket:
         bucket = self._buckets.get(key)
@@ -157,8 +138,7 @@ class Intake:
             if len(self._buckets) >= _BUCKETS:
                 self._buckets.pop(next(iter(self._buckets)))
             burst = float(rate * self._settings.burst_seconds)
-            bucket = Bucket(rate=rate, burst=burst, level=burst, at=now)
-            self._buckets[key] = bucket
+            bucket = self._buckets[key] = Bucket.full(rate, burst, now)
         return bucket
 
     def _append(

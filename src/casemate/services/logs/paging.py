@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from casemate.core.call import Admitted
 from casemate.core.operation import Parameters
+from casemate.seal.token import TokenError, Tokens
 from casemate.services.logs.parameters import integer, text
-from casemate.services.logs.ports import Tokens
 from casemate.services.logs.refusals import invalid
 
 
@@ -32,10 +32,10 @@ class Paging:
     def opened(self, call: Admitted, query: Sequence[object], token: str) -> bytes:
         """Read the position of a token.  Raises Invalid."""
         account = call.scope.account
-        found = self.tokens.open(account, self.operation, _canonical(query), token)
-        if found is None:
-            raise invalid("The specified nextToken is invalid.")
-        return found
+        try:
+            return self.tokens.open(account, self.operation, _canonical(query), token)
+        except TokenError as cause:
+            raise invalid("The specified nextToken is invalid.") from cause
 
 
 def _canonical(query: Sequence[object]) -> bytes:

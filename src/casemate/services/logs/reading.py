@@ -23,7 +23,7 @@ from casemate.services.logs.model import Event, GroupRef, Stream, unpacked
 from casemate.services.logs.paging import Paging, size
 from casemate.services.logs.parameters import flag, integer, needed, text
 from casemate.services.logs.refusals import INVALID, invalid, no_group, no_stream
-from casemate.services.logs.settings import PAGE_BYTES, LogSettings
+from casemate.services.logs.settings import EVENT_OVERHEAD, PAGE_BYTES, LogSettings
 from casemate.services.logs.store import Store, stream_key
 from casemate.substrate.ports import Entry
 
@@ -62,7 +62,7 @@ class _Page:
         """Take an event if it is asked for; False when the page is full."""
         if not window.start <= event.at < window.end:
             return True
-        held = len(event.message.encode()) + 26
+        held = len(event.message.encode()) + EVENT_OVERHEAD
         if self.events and self.bytes + held > PAGE_BYTES:
             return False
         self.bytes += held

@@ -31,7 +31,7 @@ from casemate.services.logs.paging import Paging, size
 from casemate.services.logs.parameters import integer, text, texts
 from casemate.services.logs.pattern import Matcher, compile_pattern
 from casemate.services.logs.refusals import INVALID, invalid, no_group, no_stream
-from casemate.services.logs.settings import PAGE_BYTES, LogSettings
+from casemate.services.logs.settings import EVENT_OVERHEAD, PAGE_BYTES, LogSettings
 from casemate.services.logs.store import Store, stream_key
 from casemate.substrate.ports import Log
 
@@ -127,7 +127,7 @@ class _Page:
         if event.order <= self.cursor:
             return True  # of the page before
         if search.wants(event):
-            held = len(event.message.encode()) + 26
+            held = len(event.message.encode()) + EVENT_OVERHEAD
             if self.found and (
                 self.held + held > PAGE_BYTES or len(self.found) >= search.most
             ):

@@ -7,13 +7,14 @@ from typing import Final, Self
 
 from casemate.core.clock import Clock
 from casemate.core.operation import Operation, operations_of
+from casemate.seal.token import Tokens
 from casemate.services.logs.expiry import Expiry
 from casemate.services.logs.extent import Extents
 from casemate.services.logs.groups import Groups
 from casemate.services.logs.intake import Intake
 from casemate.services.logs.ledger import Ledger
 from casemate.services.logs.paging import Paging
-from casemate.services.logs.ports import Accounts, Tokens
+from casemate.services.logs.ports import Accounts
 from casemate.services.logs.reading import Reading
 from casemate.services.logs.searching import Searching
 from casemate.services.logs.settings import LogSettings

@@ -24,7 +24,7 @@ from typing import Final
 
 import msgspec
 
-from casemate.services.logs.model import Group, GroupRef, Stream
+from casemate.services.logs.model import Group, GroupRef, Stream, weight
 from casemate.services.logs.refusals import aborted, exists, full, no_group
 from casemate.substrate.ports import (
     Change,
@@ -41,6 +41,7 @@ STREAMS: Final = "logs.streams"
 
 TRIES: Final = 8
 PAGE: Final = 500
+_CHUNK: Final = 1_000
 
 encode = msgspec.json.Encoder().encode
 _group = msgspec.json.Decoder(Group).decode
@@ -200,6 +201,14 @@ class Store:
                     continue
             return
         raise aborted()
+
+    def held(self, ref: GroupRef, stream: str) -> int:
+        """Weigh a stream: the bytes of its messages."""
+        key, size, after = stream_key(ref, stream), 0, 0
+        while page := self.log.read(ref.account, key, after=after, limit=_CHUNK):
+            size += sum(weight(entry) for entry in page)
+            after = page[-1].position
+        return size
 
     async def delete_streams(self, ref: GroupRef, streams: Sequence[str]) -> None:
         """Delete streams with their events.  Raises Unavailable."""

@@ -13,7 +13,7 @@ from casemate.core.operation import operation
 from casemate.services.logs import names
 from casemate.services.logs.extent import Extents
 from casemate.services.logs.ledger import Ledger
-from casemate.services.logs.model import GroupRef, Stream, weight
+from casemate.services.logs.model import GroupRef, Stream
 from casemate.services.logs.paging import Paging, size
 from casemate.services.logs.parameters import flag, needed, text
 from casemate.services.logs.refusals import (
@@ -28,7 +28,6 @@ from casemate.services.logs.store import Store, stream_key
 
 PAGE: Final = 50
 _ERRORS: Final = (INVALID, "ResourceNotFoundException", "ServiceUnavailableException")
-_CHUNK: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,13 +126,9 @@ class Streams:
         stream = names.stream_name(needed(call.parameters, "logStreamName"))
         if self.store.stream(ref, stream) is None:
             raise no_stream()
-        key = stream_key(ref, stream)
-        held, after = 0, 0
-        while page := self.store.log.read(ref.account, key, after=after, limit=_CHUNK):
-            held += sum(weight(entry) for entry in page)
-            after = page[-1].position
+        held = self.store.held(ref, stream)
         await self.store.delete_streams(ref, [stream])
-        self.extents.forget(ref.account, key)
+        self.extents.forget(ref.account, stream_key(ref, stream))
         self.ledger.add(ref, -held)
         return {}
 

@@ -633,7 +633,9 @@ def test_a_cells_connection_is_known_by_its_descriptor() -> None:
                 task = asyncio.ensure_future(dialling)
                 inner.setblocking(False)
                 accepted, _ = await asyncio.get_running_loop().sock_accept(inner)
-                door.front.adopt(accepted, context(), cell="c0123456789abcdef")
+                door.front.adopt(
+                    accepted, context(), cell="c0123456789abcdef", account="1" * 12
+                )
                 reader, writer = await task
             writer.write(get())
             assert 200 == (await message(reader))[0]

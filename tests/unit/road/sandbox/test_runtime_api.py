@@ -61,7 +61,7 @@ def with_api(
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         heard: list[Said] = []
-        api = RuntimeApi(listener.detach(), heard=heard.append)
+        api = RuntimeApi(listener.detach(), heard=heard.append, lost=lambda _: None)
         await api.serve()
         try:
             await asyncio.wait_for(test(api, Client(port), heard), 10)

@@ -1,0 +1,88 @@
+"""
+The trees that the warden keeps, by use, by account and by what they take.
+
+What a tree takes is what the warden measured, never what was said in the cell
+that made it: fifty thousand files of one byte each take 200 MB of memory.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, final
+
+LARGEST_MB: Final = 300
+"""What one tree may take, and what the warden sets aside while it is made."""
+_WORKSHOPS: Final = 4
+_SHARE: Final = 0.75
+_MIB: Final = 1 << 20
+
+
+@final
+@dataclass(slots=True, kw_only=True)
+class Tree:
+    """
+    A kept tree.
+
+    files, said: what its workshop told, for those who ask.  bytes: what it takes.
+    uses: cells that are being started from it now.
+    """
+
+    account: str
+    files: int
+    said: int
+    bytes: int
+    uses: int = 0
+
+
+@final
+class Kept:
+    """The kept trees, the least recently used first."""
+
+    def __init__(self, room_mb: int) -> None:
+        """room_mb: what all trees together may take, those being made included."""
+        room, one = room_mb * _MIB, LARGEST_MB * _MIB
+        self._limit = max(room - _WORKSHOPS * one, room // 2)
+        self.workshops = max(1, (room - self._limit) // one)
+        """Trees that may be made at once: what they may take is never promised."""
+        self._trees: OrderedDict[str, Tree] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Count the trees."""
+        return len(self._trees)
+
+    @property
+    def bytes(self) -> int:
+        """What all of them take."""
+        return sum(tree.bytes for tree in self._trees.values())
+
+    def find(self, name: str) -> Tree | None:
+        """Give a tree, which counts as a use of it."""
+        tree = self._trees.get(name)
+        if tree is not None:
+            self._trees.move_to_end(name)
+        return tree
+
+    def add(self, name: str, tree: Tree) -> None:
+        """Note a tree that is kept from now on, or still."""
+        self._trees[name] = tree
+
+    def take(self, name: str) -> Tree:
+        """Forget a tree that is to be dropped."""
+        return self._trees.pop(name)
+
+    def is_over(self, account: str) -> bool:
+        """Tell whether an account takes more than leaves room for others."""
+        own = sum(t.bytes for t in self._trees.values() if t.account == account)
+        return own > self._limit * _SHARE
+
+    def is_full(self) -> bool:
+        """Tell whether all together take more than they may."""
+        return self.bytes > self._limit
+
+    def idle(self, account: str = "") -> Iterator[str]:
+        """Give what may be dropped, of one account or of all, the oldest first."""
+        for name, tree in tuple(self._trees.items()):
+            if name in self._trees and not tree.uses and account in ("", tree.account):
+                yield name
