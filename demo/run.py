@@ -128,10 +128,14 @@ def platform(casemate: Path, data: Path) -> Iterator[subprocess.Popen[str]]:
         thread.join(5)
 
 
+def instance(data: Path) -> str:
+    """Name the instance of a data folder, as the platform does."""
+    return hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
+
+
 def wait_for(process: subprocess.Popen[str], data: Path) -> None:
     """Wait until the platform answers; one that ended will not."""
-    digest = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()
-    ca = Path("/run/casemate") / digest[:12] / "ca.pem"
+    ca = Path("/run/casemate") / instance(data) / "ca.pem"
     end = time.monotonic() + WAIT
     while not ca.exists():
         hold(that=process.poll() is None, why="the platform did not start")
@@ -288,11 +292,12 @@ def read(shell: Shell) -> None:
 
 def left_behind(data: Path) -> list[str]:
     """Name what the platform left on the host."""
+    name = instance(data)
     mounts = Path("/proc/mounts").read_text().splitlines()
-    left = [m for m in mounts if "/run/casemate/" in m or str(data) in m]
-    left += [str(p) for p in Path("/sys/fs/cgroup").glob("**/casemate-*")]
-    run = Path("/run/casemate")
-    return left + [str(p) for p in (run.iterdir() if run.exists() else ())]
+    left = [line for line in mounts if name in line or str(data) in line]
+    left += [str(p) for p in Path("/sys/fs/cgroup").glob(f"**/*{name}*")]
+    run = Path("/run/casemate") / name
+    return left + ([str(run)] if run.exists() else [])
 
 
 def main() -> int:
@@ -303,7 +308,6 @@ def main() -> int:
     if os.geteuid() != 0:
         print("casemate: the demo needs root; run `sudo make demo`", file=sys.stderr)
         return 1
-    before = left_behind(Path("/nowhere"))
     data = Path(tempfile.mkdtemp(prefix="casemate-demo-", dir="/var/tmp"))
     scratch = Path(tempfile.mkdtemp(prefix="casemate-demo-files-"))
     started = time.monotonic()
@@ -324,7 +328,7 @@ def main() -> int:
             say("Stop")
             process.send_signal(signal.SIGTERM)
             hold(that=process.wait(60) == 0, why="it did not stop cleanly")
-        left = [line for line in left_behind(data) if line not in before]
+        left = left_behind(data)
         hold(that=not left, why=f"left behind: {left}")
         show(f"nothing left behind; {time.monotonic() - started:.0f} s in all")
     except BrokenError as error:

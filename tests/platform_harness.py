@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -71,7 +72,16 @@ class Platform:
         )
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
         self._sessions.clear()
+        self._until_ready(self.process)
         self.variables = self.session()
+
+    def _until_ready(self, process: subprocess.Popen[str]) -> None:
+        """Wait for its word; one that ends instead has said why."""
+        end = time.monotonic() + READY
+        while not any("is ready" in line for line in self.lines):
+            if process.poll() is not None or time.monotonic() > end:
+                raise AssertionError("".join(self.lines))
+            time.sleep(0.02)
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         with process.stdout or io.StringIO() as stdout:

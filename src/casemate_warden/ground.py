@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import grp
 import hashlib
+import ipaddress
 import os
 import pwd
 import socket
@@ -62,6 +63,15 @@ class Listen:
         ):
             raise ValueError(f"`{text}` is not HOST:PORT")
         return cls(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+
+    @property
+    def names(self) -> list[str]:
+        """What the endpoint's certificate has to name beside loopback."""
+        try:
+            address = ipaddress.ip_address(self.host)
+        except ValueError:
+            return [] if self.host == "localhost" else [self.host]
+        return [] if address.is_loopback or address.is_unspecified else [self.host]
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -185,6 +185,7 @@ class Supervisor:
         settings = {
             "data": str(self._settings.data / "keyholder"),
             "root_key_file": None if path is None else str(path),
+            "names": self._settings.listen.names,
         }
         self._boot("keyholder", settings, named)
         certificate = self._await("keyholder", "ready").get("ca")
@@ -203,6 +204,7 @@ class Supervisor:
             "grace": self._settings.grace,
             "cores": len(os.sched_getaffinity(0)),
             "memory_mb": facts.memory_mb(),
+            "trees_mb": self._plan.trees_mb,
             "runtimes": [image.runtime for image in self._plan.images],
             "ca": certificate,
         }

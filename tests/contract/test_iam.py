@@ -173,8 +173,9 @@ def test_pages_do_not_overlap(iam: Any) -> None:
     for name in names:
         iam.create_user(UserName=name, Path="/pages/")
 
-    pages = iam.get_paginator("list_users").paginate(
-        PathPrefix="/pages/", PaginationConfig={"PageSize": 2}
+    paginator = iam.get_paginator("list_users")
+    pages = list(
+        paginator.paginate(PathPrefix="/pages/", PaginationConfig={"PageSize": 2})
     )
 
     assert [2, 2, 1] == [len(page["Users"]) for page in pages]

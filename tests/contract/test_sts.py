@@ -41,7 +41,8 @@ def test_every_operation_answers(
         me = sts.get_caller_identity()
         assert account == me["Account"]
         assumed = sts.assume_role(RoleArn=role, RoleSessionName="there")
-        key = assumed["Credentials"]["AccessKeyId"]
+        iam.create_user(UserName="key-of")
+        key = iam.create_access_key(UserName="key-of")["AccessKey"]["AccessKeyId"]
         assert account == sts.get_access_key_info(AccessKeyId=key)["Account"]
 
     credentials = _credentials(assumed)

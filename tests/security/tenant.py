@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,13 +107,26 @@ class Tenant:
         return (json.loads(body) if body else None), answer
 
     def logs(self, name: str) -> list[str]:
-        """Give the messages of a function's log, oldest first."""
-        pages = self.client("logs").get_paginator("filter_log_events")
-        return [
-            event["message"]
-            for page in pages.paginate(logGroupName=f"/aws/lambda/{name}")
-            for event in page["events"]
-        ]
+        """Give the messages of a function's log, oldest first; none before the first."""
+        client = self.client("logs")
+        pages = client.get_paginator("filter_log_events")
+        try:
+            return [
+                event["message"]
+                for page in pages.paginate(logGroupName=f"/aws/lambda/{name}")
+                for event in page["events"]
+            ]
+        except client.exceptions.ResourceNotFoundException:
+            return []
+
+    def logs_until(self, name: str, text: str) -> list[str]:
+        """Read a log until it has a line; lines are written behind the answer."""
+        deadline = time.monotonic() + 15
+        while True:
+            lines = self.logs(name)
+            if any(text in line for line in lines):
+                return lines
+            assert time.monotonic() < deadline, f"no `{text}` in the log of `{name}`"
 
     def record(self, request_id: str) -> dict[str, Any]:
         """Give the audit record of a request."""

@@ -313,20 +313,10 @@ def handler(event, context):
     assert answer == "done", (answer, response)
     after = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     assert after - before < 96 << 20
-    lines = wait_for(tenant, name, "CASEMATE dropped")
+    lines = tenant.logs_until(name, "CASEMATE dropped")
     kept = [line for line in lines if line.startswith("flood")]
     assert 1_000 < len(kept) < 150_000
     assert other_probe.said("'alive'") == "alive"
-
-
-def wait_for(tenant: Tenant, name: str, text: str) -> list[str]:
-    """Read a log until it has a line; logs are written behind the answer."""
-    deadline = time.monotonic() + 15
-    while True:
-        lines = tenant.logs(name)
-        if any(text in line for line in lines):
-            return lines
-        assert time.monotonic() < deadline, f"no `{text}` in the log"
 
 
 @pytest.mark.parametrize(

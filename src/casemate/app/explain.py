@@ -41,13 +41,14 @@ class Explainer:
         return Told(
             record=found.record,
             position=found.position,
-            log_lines=self._lines(found, request_id),
+            log_lines=self._lines(account, found, request_id),
         )
 
-    def _lines(self, found: Found, request_id: str) -> list[str]:
+    def _lines(self, account: str, found: Found, request_id: str) -> list[str]:
+        """Read the lines of the account's own function; another's log is another's."""
         group = _group(found.record)
         at = moment(request_id)
-        if group is None or at is None:
+        if group is None or at is None or group.account != account:
             return []
         return self.lines.find(group, request_id, int(at * 1000))
 

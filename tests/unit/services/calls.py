@@ -32,6 +32,10 @@ ACCOUNT = "111122223333"
 OTHER_ACCOUNT = "444455556666"
 REGION = "us-east-1"
 NOW = 1_700_000_000.0
+OF_EVERY_OPERATION = frozenset(
+    {"ValidationException", "ValidationError", "ServiceUnavailable"}
+)
+"""Codes that no operation has to declare: a broken rule of the model, no disk."""
 
 
 Args = ParamSpec("Args")
@@ -145,7 +149,8 @@ class Caller:
     Somebody who calls operations by name: `await caller("GetRole", RoleName="x")`.
 
     A member that the operation does not accept fails the test at once: on the
-    road, `validate` would have refused it.
+    road, `validate` would have refused it.  So does a refusal under a code that
+    the operation does not declare: clients are told what they can meet.
     """
 
     operations: Mapping[str, Operation]
@@ -182,4 +187,9 @@ class Caller:
             region=self.region,
             at=self.at,
         )
-        return await operation.method(call)
+        try:
+            return await operation.method(call)
+        except Refusal as refusal:
+            declared = {*operation.errors, *OF_EVERY_OPERATION}
+            assert refusal.code in declared, f"{name} does not declare {refusal.code}"
+            raise

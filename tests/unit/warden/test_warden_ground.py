@@ -103,3 +103,22 @@ def test_a_taken_door_is_refused_by_name() -> None:
         with pytest.raises(CannotStart, match="already in use"):
             ground.door(taken)
         first.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("127.0.0.1:4443", []),
+        ("localhost:4443", []),
+        ("[::1]:4443", []),
+        ("0.0.0.0:4443", []),
+        ("192.0.2.2:4443", ["192.0.2.2"]),
+        ("[2001:db8::2]:4443", ["2001:db8::2"]),
+        ("casemate.example:4443", ["casemate.example"]),
+    ],
+)
+def test_the_certificate_names_where_clients_connect(
+    text: str, names: list[str]
+) -> None:
+    """Loopback is always named; an address or a host of the operator's own is too."""
+    assert names == ground.Listen.parse(text).names

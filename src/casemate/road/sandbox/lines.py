@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,17 +48,32 @@ class Lines(Protocol):
     ) -> None: ...
 
 
-# What may stand before the word without a reader seeing that it does: spaces,
-# controls, punctuation, terminal sequences, marks of zero width.
-_LEAD: Final = r"(?:\x1b\[[0-9;?]*[A-Za-z]|[\W_])*"
+# What a terminal obeys and does not show: CSI, OSC and its like, short escapes.
+_TERMINAL: Final = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:[\x07\x9c]|\x1b\\)?"
+    r"|\x1b[ -/]*[0-~]"
+)
+# Controls but the tab, marks without width, directions, fillers, variations.
+_UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\xad\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5"
+    "\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff"
+    "\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
+# Where a reader sees the start of another line, or what stood there overwritten.
+_BREAKS: Final = re.compile("(\r\n|[\r\n\b\x0b\x0c\x1c-\x1e\x85\u2028\u2029])")
+_LEAD: Final = re.compile(r"[\W_]*")
+_LOOK: Final = 4096
+"""Characters that are looked at for a posing word; a line may have 256 KiB."""
+_HEAD: Final = 128
+"""Characters of the longest posing words, with room to spare."""
 _POSING: Final = re.compile(
-    rf"^{_LEAD}(?:"
     r"(?:START|END|REPORT|RESTORE_REPORT)\s+RequestId|"
     r"(?:INIT_START|RESTORE_START)\s+Runtime|INIT_REPORT\s|RESTORE_REPORT\s|"
     r"EXTENSION\s+Name|TELEMETRY\s+Name|LOGS\s+Name|XRAY\s+TraceId|"
     r"RequestId:\s+\S+\s+(?:Error|Process)|"
-    r"\S{10,40}\s+[0-9a-f-]{36}\s+Task\s+timed\s+out"
-    r")",
+    r"CASEMATE\s+dropped\s|"
+    r"\S{10,40}\s+[0-9a-f-]{36}\s+Task\s+timed\s+out",
     re.IGNORECASE,
 )
 _PLATFORM_RECORD: Final = re.compile(r'"type"\s*:\s*"platform\.', re.IGNORECASE)
@@ -68,21 +84,31 @@ def guarded(text: str) -> str:
     Give a line of the function's as it may stand in its log.
 
     Carriage returns become newlines inside the event (that is how the runtimes
-    keep a record of several lines together), and each of its lines is marked if
-    it poses as the platform's.
+    keep a record of several lines together), and each line that a reader would
+    see is marked if it poses as the platform's.
     """
-    if "\r" in text:
-        pieces = text.removesuffix("\r").replace("\r\n", "\r").split("\r")
-        return "\n".join(MARK + p if _poses(p) else p for p in pieces)
+    if not _BREAKS.search(text):
+        return _marked(text)
+    pieces = _BREAKS.split(text.removesuffix("\r"))
+    return "".join(
+        ("\n" if piece.startswith("\r") else piece) if index % 2 else _marked(piece)
+        for index, piece in enumerate(pieces)
+    )
+
+
+def _marked(text: str) -> str:
     return MARK + text if _poses(text) else text
 
 
 def _poses(text: str) -> bool:
-    head = text[:512]
-    if _POSING.match(head):
-        return True
-    if "{" not in head:
-        return False
+    seen = _seen(text[:_LOOK])
+    if len(seen) < _HEAD and len(text) > _LOOK:
+        return True  # Thousands of characters that show next to nothing.
+    return bool(_POSING.match(seen)) or ("{" in text and _is_record(text))
+
+
+def _is_record(text: str) -> bool:
+    """Say whether a line is a JSON record of a `platform.` type."""
     if _PLATFORM_RECORD.search(text):
         return True
     # An escape could hide the word from the search: `"\u0070latform.start"`.
@@ -94,6 +120,22 @@ def _poses(text: str) -> bool:
         return False
     kind = record.get("type") if isinstance(record, dict) else None
     return isinstance(kind, str) and kind.lower().startswith("platform.")
+
+
+def _seen(text: str) -> str:
+    """Give the first words that a reader sees: nothing hidden, one form a letter."""
+    if text.isascii() and text.isprintable():
+        start = _match_end(text)
+        return text[start : start + _HEAD]
+    shown = _UNSEEN.sub("", _TERMINAL.sub("", text))
+    start = _match_end(shown)
+    return unicodedata.normalize("NFKC", shown[start : start + _HEAD])
+
+
+def _match_end(text: str) -> int:
+    """Tell where the first letter or digit stands."""
+    found = _LEAD.match(text)
+    return found.end() if found else 0
 
 
 @final

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Final, final
 
@@ -13,6 +14,12 @@ from casemate.road.sandbox.frames import RESPONSE_LIMIT, Word
 from casemate.road.sandbox.lines import PlatformLines, Report, stamp
 
 UNHANDLED: Final = "Unhandled"
+_ERROR_TYPE: Final = 128
+_ODD: Final = re.compile(r"[^\x21-\x7e]")
+# All that the bootstraps say of an exit; the platform's own line repeats it.
+_EXIT: Final = re.compile(
+    r"Runtime exited (?:without providing a reason|with error: exit status \d{1,3})"
+)
 _MIB: Final = 1 << 20
 
 
@@ -68,7 +75,7 @@ def _said_error(body: bytes, request_id: str, *, initialising: bool) -> Finding:
     kind = str(document.get("errorType", ""))[:256]
     if kind == "Runtime.ExitError":
         text = str(document.get("errorMessage", "")).partition("Error: ")[2]
-        status = text if text.startswith("Runtime exited") else "Runtime exited"
+        status = text if _EXIT.fullmatch(text) else "Runtime exited"
         return _platform(Ending.EXITED, kind, request_id, status)
     if not document:
         document = {"errorType": "Runtime.Unknown", "errorMessage": "Unknown error"}
@@ -78,7 +85,9 @@ def _said_error(body: bytes, request_id: str, *, initialising: bool) -> Finding:
         body = json.dumps(document).encode()
     elif kind == "Runtime.Unknown":
         body = json.dumps(document).encode()
-    return Finding(ending=ending, payload=body, kind=kind if initialising else "")
+    # A name of the tenant's, about to stand in a line of the platform's (R7).
+    shown = _ODD.sub("?", kind)[:_ERROR_TYPE] if initialising else ""
+    return Finding(ending=ending, payload=body, kind=shown)
 
 
 def _document(body: bytes) -> dict[str, object]:

@@ -44,6 +44,13 @@ def test_lines_are_what_lambda_writes() -> None:
         f"  report requestid: {ID}",
         f"\x1b[31mREPORT RequestId: {ID}",
         f"\u200bEND RequestId: {ID}",
+        f"RE\u200bPORT Requ\u00adestId: {ID}",
+        f"REPORT \u2060RequestId: {ID}",
+        f"REPORT\x1b[0m RequestId: {ID}",
+        f"\x1b]0;title\x07REPORT RequestId: {ID}",
+        f"{' ' * 9000}REPORT RequestId: {ID}",
+        f"\uff32\uff25PORT RequestId: {ID}",
+        "CASEMATE dropped 7 log lines",
         "INIT_START Runtime Version: x",
         "INIT_REPORT Init Duration: 1 ms",
         f"RequestId: {ID} Error: Runtime exited",
@@ -66,6 +73,12 @@ def test_posing_lines_are_marked(text: str) -> None:
 def test_other_lines_are_left_alone(text: str) -> None:
     """A mark where none is due would spoil a log."""
     assert guarded(text) == text
+
+
+@pytest.mark.parametrize("between", ["\x0b", "\x0c", "\x85", "\u2028", "x\b"])
+def test_a_line_inside_a_line_is_marked(between: str) -> None:
+    """R7: what a terminal shows as the start of a line is judged as one."""
+    assert MARK + f"END RequestId: {ID}" in guarded(f"a{between}END RequestId: {ID}")
 
 
 @given(st.text())

@@ -1,0 +1,42 @@
+"""A cell that is gone has no descriptors: their numbers are somebody else's."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import pytest
+
+from casemate.road.sandbox.cgroup import Cgroup
+
+
+def test_a_closed_group_neither_reads_nor_writes_what_took_its_numbers() -> None:
+    """
+    A function may answer and exit at once; its figures are then read too late.
+
+    The reader gets nothing, and no word of the freezer goes to another's file.
+    """
+    spares = [os.open(os.devnull, os.O_RDWR) for _ in range(4)]
+    group = Cgroup(
+        version=1,
+        memory_peak=spares[0],
+        memory_stat=spares[1],
+        memory_events=spares[2],
+        freezer=spares[3],
+    )
+    group.close()
+    with tempfile.TemporaryFile() as other:
+        other.write(b"4711")
+        other.flush()
+        taken = [os.dup(other.fileno()) for _ in spares]
+        try:
+            assert set(taken) & set(spares)
+            assert (0, 0, 0) == (group.peak(), group.anonymous(), group.kills())
+            for act in (group.freeze, group.thaw):
+                with pytest.raises(OSError, match="No such device"):
+                    act()
+            group.close()
+            assert os.pread(other.fileno(), 16, 0) == b"4711"
+        finally:
+            for descriptor in taken:
+                os.close(descriptor)
