@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, final
@@ -15,7 +14,7 @@ from casemate.road.record.ledger import CHECKPOINTS, STREAM, Ledger
 from casemate.seal import chain
 from casemate.seal.chain import Link
 from casemate.seal.checkpoint import Checkpoint, audit_key
-from casemate.seal.verdict import Fault, Finding, Verdict
+from casemate.seal.verdict import Verdict
 from casemate.seal.verify import verify
 from casemate.substrate.ports import SHARED, DamagedError, Log
 
@@ -87,10 +86,4 @@ class Auditor:
             ) from error
         if self.ledger.unsigned is None:
             return verdict
-        unsigned = Finding(
-            fault=Fault.ROLLED_BACK,
-            first=verdict.count,
-            last=verdict.count,
-            says=f"the keyholder does not sign this chain: {self.ledger.unsigned}",
-        )
-        return dataclasses.replace(verdict, findings=(*verdict.findings, unsigned))
+        return disowned(verdict, self.ledger.unsigned)

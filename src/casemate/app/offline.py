@@ -22,7 +22,10 @@ from casemate.app.audit import judge
 from casemate.app.keyring import FILE, KeyRing
 from casemate.core.clock import SystemClock
 from casemate.seal.envelope import Envelope
-from casemate.seal.keyholder import Keyholder, KeyholderError
+from casemate.seal.keyholder import (
+    Keyholder,
+    KeyholderError,
+)
 from casemate.services.casemate_.telling import judged
 from casemate.substrate.ports import SubstrateError
 from casemate.substrate.sqlite import open_store

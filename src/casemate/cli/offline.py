@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -123,6 +123,8 @@ def _keyholder(data: Path, root_key: Path | None) -> Iterator[socket.socket]:
             raise OfflineError("the keyholder did not open the keys of this folder")
         yield line
     finally:
+        with suppress(OSError):  # It has ended already, and has said why.
+            boot.send(json.dumps({"verb": "stop"}).encode())
+        process.wait(10)
         boot.close()
         line.close()
-        process.wait(10)

@@ -58,6 +58,14 @@ def no_context(_parameters: Parameters, _scope: Scope) -> Mapping[str, str]:
     return {}
 
 
+def request_tags(tags: Mapping[str, str]) -> dict[str, str | tuple[str, ...]]:
+    """Fill `aws:RequestTag/…` and `aws:TagKeys` from the tags that a request brings."""
+    if not tags:
+        return {}
+    keyed = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
+    return {**keyed, "aws:TagKeys": tuple(tags)}
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:

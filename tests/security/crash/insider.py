@@ -210,8 +210,15 @@ def cut(insider: Insider, _instance: str) -> None:
     audit.write(audit.rows()[:-5])
 
 
-def cut_with_checkpoints(insider: Insider, _instance: str) -> None:
-    """Cut the tail, and every checkpoint that knew of it."""
+def cut_with_all(insider: Insider, _instance: str) -> None:
+    """Cut the tail, and every checkpoint there is."""
+    audit, checkpoints = insider.stream(AUDIT), insider.stream(CHECKPOINTS)
+    audit.write(audit.rows()[:-5])
+    checkpoints.write([])
+
+
+def cut_with_checkpoint(insider: Insider, _instance: str) -> None:
+    """Cut the tail, and the last checkpoint that knew of it."""
     audit, checkpoints = insider.stream(AUDIT), insider.stream(CHECKPOINTS)
     audit.write(audit.rows()[:-5])
     checkpoints.write(checkpoints.rows()[:-1])

@@ -54,7 +54,8 @@ FAULTS: dict[str, tuple[Tampering, set[str]]] = {
     "removed": (insider.removed, {"removed"}),
     "reordered": (insider.reordered, {"reordered"}),
     "cut": (insider.cut, {"cut"}),
-    "cut, with the checkpoints": (insider.cut_with_checkpoints, {"rolled back"}),
+    "cut, with a checkpoint": (insider.cut_with_checkpoint, {"cut"}),
+    "cut, with all": (insider.cut_with_all, {"rolled back"}),
     "forked": (insider.forked, {"forked", "cut"}),
     "written anew": (insider.written_anew, {"rolled back"}),
     "emptied": (insider.emptied, {"rolled back"}),
@@ -76,7 +77,7 @@ def test_l1_offline(fault: str, stand: Stand, tmp_path: Path) -> None:
         assert all(finding["Says"] for finding in verdict["Findings"])
 
 
-@pytest.mark.parametrize("fault", ["altered", "cut, with the checkpoints"])
+@pytest.mark.parametrize("fault", ["altered", "cut, with all"])
 def test_l1_online(fault: str, stand: Stand, tmp_path: Path) -> None:
     """L1: a platform that starts on it says so too, and goes on saying so."""
     tamper, _ = FAULTS[fault]

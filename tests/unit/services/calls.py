@@ -33,7 +33,7 @@ OTHER_ACCOUNT = "444455556666"
 REGION = "us-east-1"
 NOW = 1_700_000_000.0
 OF_EVERY_OPERATION = frozenset(
-    {"ValidationException", "ValidationError", "ServiceUnavailable"}
+    {"ValidationException", "ValidationError", "ServiceFailure"}
 )
 """Codes that no operation has to declare: a broken rule of the model, no disk."""
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import final
 
+from casemate.core.arn import is_account
 from casemate.core.principal import Kind as PrincipalKind
 from casemate.policy.iam.document import texts_of
 from casemate.policy.iam.facts import Facts, PrincipalView
@@ -38,7 +39,6 @@ class Grant(IntEnum):
 
 Meant = Callable[[Facts], Grant]
 
-_ACCOUNT = re.compile(r"[0-9]{12}\Z")
 _ROOT = re.compile(r"arn:aws:iam::([0-9]{12}):root\Z")
 _NAMED = re.compile(
     r"arn:aws:(?:iam::[0-9]{12}:(?:user|role)/[\x21-\x7e]{1,576}"
@@ -148,7 +148,7 @@ def _aws(named: _Named, value: str) -> None:
     root = _ROOT.match(value)
     if value == "*":
         named.everyone = True
-    elif root or _ACCOUNT.match(value):
+    elif root or is_account(value):
         named.accounts.add(root[1] if root else value)
     elif _ID.match(value):
         named.ids.add(value)

@@ -32,8 +32,8 @@ from casemate.core.errors import (
 from casemate.core.identifier import Randomness, request_id
 from casemate.core.operation import Operation
 from casemate.road.ingress import dialect, stranger
+from casemate.road.ingress.answer import Response
 from casemate.road.ingress.catalog import Catalog, Service
-from casemate.road.ingress.front import Response
 from casemate.wire import Reply
 
 _SCOPE: Final = re.compile(

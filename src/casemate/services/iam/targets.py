@@ -24,6 +24,9 @@ from casemate.core.operation import (
     Parameters,
     Scope,
 )
+from casemate.core.operation import (
+    request_tags as asked_tags,
+)
 from casemate.services.iam.model import ManagedPolicy, Role, User
 from casemate.services.iam.names import optional
 from casemate.services.iam.store import Reader
@@ -125,11 +128,9 @@ def boundary(parameters: Parameters, _scope: Scope) -> Context:
 def request_tags(parameters: Parameters, _scope: Scope) -> Context:
     """Fill `aws:RequestTag/…` and `aws:TagKeys`."""
     given = parameters.get("Tags")
-    if not isinstance(given, Sequence) or not given:
+    if not isinstance(given, Sequence):
         return {}
-    tags = {str(t.get("Key", "")): str(t.get("Value", "")) for t in given}
-    keyed = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
-    return {**keyed, "aws:TagKeys": tuple(tags)}
+    return asked_tags({str(t.get("Key", "")): str(t.get("Value", "")) for t in given})
 
 
 def tag_keys(parameters: Parameters, _scope: Scope) -> Context:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from casemate.core.operation import Need, Parameters, Scope
+from casemate.core.operation import Need, Parameters, Scope, request_tags
 from casemate.services.lambda_.configuration import PRINCIPAL
 from casemate.services.lambda_.names import refer
 from casemate.services.lambda_.parameters import text, text_map
@@ -116,11 +116,7 @@ def creates(parameters: Parameters, scope: Scope) -> tuple[Need, ...]:
 
 def tag_context(parameters: Parameters, _scope: Scope) -> Context:
     """Fill `aws:RequestTag/…` and `aws:TagKeys`."""
-    tags = text_map(parameters, "Tags") or {}
-    context: Context = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
-    if tags:
-        context["aws:TagKeys"] = tuple(tags)
-    return context
+    return request_tags(text_map(parameters, "Tags") or {})
 
 
 def create_context(parameters: Parameters, scope: Scope) -> Context:

@@ -12,6 +12,7 @@ from typing import Final
 
 import orjson
 
+from casemate.core.arn import is_account
 from casemate.core.errors import Refusal
 from casemate.policy import iam
 from casemate.services.lambda_.model import Function, Grant
@@ -42,7 +43,6 @@ ACTIONS: Final = frozenset(
 """What a statement may allow: the actions that exist here, on a function."""
 
 _SID = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
-_ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
 _SERVICE = re.compile(r"[a-z0-9][a-z0-9.-]{0,100}\.amazonaws\.com", re.ASCII)
 _IDENTITY = re.compile(
     r"arn:aws:(?:iam|sts)::[0-9]{12}:"
@@ -67,7 +67,7 @@ def grant(
         )
     if source_arn and not _SOURCE.fullmatch(source_arn):
         raise invalid("`SourceArn` is not an ARN")
-    if source_account and not _ACCOUNT.fullmatch(source_account):
+    if source_account and not is_account(source_account):
         raise invalid("`SourceAccount` is not an account: twelve digits")
     _principal(principal)
     return Grant(
@@ -145,7 +145,7 @@ def compiled(function: Function) -> tuple[iam.Policy, ...]:
 def _principal(text: str) -> str | dict[str, str]:
     if text == "*":
         return "*"
-    if _ACCOUNT.fullmatch(text):
+    if is_account(text):
         return {"AWS": f"arn:aws:iam::{text}:root"}
     if _IDENTITY.fullmatch(text):
         return {"AWS": text}

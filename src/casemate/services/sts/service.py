@@ -33,6 +33,7 @@ from casemate.core.operation import (
     anything,
     operation,
     operations_of,
+    request_tags,
 )
 from casemate.core.principal import Kind
 from casemate.core.session import SessionClaims
@@ -77,11 +78,7 @@ def tagging(
     parameters: Parameters, _scope: Scope
 ) -> Mapping[str, str | tuple[str, ...]]:
     """Fill `aws:RequestTag/…` and `aws:TagKeys`."""
-    tags = _pairs(parameters)
-    if not tags:
-        return {}
-    keyed = {f"aws:RequestTag/{key}": value for key, value in tags}
-    return {**keyed, "aws:TagKeys": tuple(key for key, _ in tags)}
+    return request_tags(dict(_pairs(parameters)))
 
 
 def tag_session(parameters: Parameters, scope: Scope) -> tuple[Need, ...]:
