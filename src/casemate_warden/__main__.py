@@ -29,6 +29,11 @@ from casemate_warden.words import Refused
 DATA: Final = Path("/var/lib/casemate")
 LISTEN: Final = "127.0.0.1:4443"
 REGION: Final = "us-east-1"
+UNSAFE: Final = {
+    "secrets-in-environment": "take environment values that look like secrets",
+    "public-policies": "take policies that let everybody invoke",
+}
+"""What an operator may loosen, by name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,17 +52,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="casemate up", allow_abbrev=False)
     add = parser.add_argument
-    add("mode", nargs="?", choices=("up", "doctor"), default="up")
+    add(
+        "mode",
+        nargs="?",
+        choices=("up", "doctor"),
+        default="up",
+        help=argparse.SUPPRESS,
+    )
     add("--python", type=Path, required=True, help=argparse.SUPPRESS)
     add("--data", type=Path, default=DATA, help="data folder")
     add("--listen", type=_listen, default=LISTEN, help="HOST:PORT")
+    add(
+        "--name",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="a further name or address of the endpoint, for its certificate",
+    )
     add("--region", default=REGION)
     add("--root-key-file", type=Path, help="the operator's own root key")
     add("--pool", type=_count, default=2, help="generic cells waiting per runtime")
     add("--grace", type=_count, default=30, help="seconds that a stop may take")
     add("--trees", type=_count, help="MB that unpacked code may take (memory / 4)")
-    add("--accept-floor", action="append", default=[], metavar="NAME")
-    add("--json", action="store_true", help="doctor: as JSON")
+    add(
+        "--accept-floor",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="start although the host fails this check of `doctor`; is recorded",
+    )
+    for name, told in UNSAFE.items():
+        add(f"--unsafe-{name}", action="store_true", help=f"{told}; is recorded")
+    add("--json", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
@@ -66,6 +92,10 @@ def _listen(text: str) -> ground.Listen:
         return ground.Listen.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _word(name: str) -> str:
+    return name.replace("-", "_")
 
 
 def _count(text: str) -> int:
@@ -113,6 +143,9 @@ def _up(options: argparse.Namespace) -> int:
         pool=options.pool,
         grace=options.grace,
         python=options.python,
+        names=(*listen.names, *options.name),
+        accepted=tuple(options.accept_floor),
+        unsafe=tuple(name for name in UNSAFE if vars(options)[f"unsafe_{_word(name)}"]),
     )
     plan = Plan(
         run=ground.run_folder(data),

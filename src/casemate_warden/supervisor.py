@@ -50,6 +50,9 @@ class Settings:
     pool: int
     grace: int
     python: Path
+    names: tuple[str, ...]  # of the endpoint, beside loopback
+    accepted: tuple[str, ...]  # checks of the floor that were lowered
+    unsafe: tuple[str, ...]  # what was loosened by name
 
 
 class Supervisor:
@@ -185,7 +188,7 @@ class Supervisor:
         settings = {
             "data": str(self._settings.data / "keyholder"),
             "root_key_file": None if path is None else str(path),
-            "names": self._settings.listen.names,
+            "names": list(self._settings.names),
         }
         self._boot("keyholder", settings, named)
         certificate = self._await("keyholder", "ready").get("ca")
@@ -207,6 +210,9 @@ class Supervisor:
             "trees_mb": self._plan.trees_mb,
             "runtimes": [image.runtime for image in self._plan.images],
             "ca": certificate,
+            "names": list(self._settings.names),
+            "accepted": list(self._settings.accepted),
+            "unsafe": list(self._settings.unsafe),
         }
 
     def _adopt(self, child: Child) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from platform_harness import Platform, zipped
+from platform_harness import Platform
 
-SITE = Path(json.__file__).parents[1]
+from contract.reading import lines_of
 
 CONTEXT = """
 import os
@@ -160,12 +160,12 @@ def test_an_exception_has_type_message_and_stack(
 def test_a_timeout_is_told_as_lambda_tells_it(
     platform: Platform, fails: str, logs: Any
 ) -> None:
-    told = _failure(platform, fails, kind="sleep")
+    told, answer = platform.invoke(fails, {"kind": "sleep"})
 
+    assert "Unhandled" == answer["FunctionError"]
     assert re.search(r"Task timed out after 1\.\d\d seconds", told["errorMessage"])
-    events = logs.filter_log_events(logGroupName="/aws/lambda/fails")["events"]
-    lines = [event["message"] for event in events]
-    assert any("before" in line for line in lines)
+    lines = lines_of(logs, fails, answer)
+    assert "before" in lines
     assert any("REPORT" in line and "Status: timeout" in line for line in lines)
     assert ("well", 200) == _well(platform, fails)
 
@@ -252,10 +252,7 @@ def test_what_a_function_writes_is_in_its_log(
     _, answer = platform.invoke("writes", {})
     request = answer["ResponseMetadata"]["RequestId"]
 
-    group = {"logGroupName": "/aws/lambda/writes"}
-    stream = logs.describe_log_streams(**group)["logStreams"][0]["logStreamName"]
-    page = logs.get_log_events(**group, logStreamName=stream, startFromHead=True)
-    lines = [event["message"].rstrip("\n") for event in page["events"]]
+    lines = lines_of(logs, "writes", answer)
 
     assert f"START RequestId: {request} Version: $LATEST" in lines
     assert f"END RequestId: {request}" in lines
@@ -378,12 +375,8 @@ def test_a_powertools_handler_runs_unmodified(
     told, answer = platform.invoke("powertools", {"id": 7, "items": ["a", "b"]})
 
     assert {"id": 7, "count": 2} == told
-    events = logs.filter_log_events(logGroupName="/aws/lambda/powertools")["events"]
-    written = [
-        json.loads(event["message"])
-        for event in events
-        if event["message"].startswith("{")
-    ]
+    lines = lines_of(logs, "powertools", answer)
+    written = [json.loads(line) for line in lines if line.startswith("{")]
     line = next(line for line in written if line.get("message") == "ordered")
     assert (7, 2, "orders") == (line["order"], line["count"], line["service"])
     request = answer["ResponseMetadata"]["RequestId"]
@@ -419,11 +412,6 @@ def test_a_node_handler_runs(platform: Platform, role: str, own: Any) -> None:
     assert ("TypeError", "bad event") == (told["errorType"], told["errorMessage"])
 
 
-BOOTSTRAP = """#!/bin/sh
-exec /bin/sh /var/task/loop.sh
-"""
-
-
 def test_a_bootstrap_that_ends_is_told(platform: Platform, role: str) -> None:
     """`provided.al2023` runs the package's own bootstrap."""
     platform.function(
@@ -448,7 +436,6 @@ def test_a_package_of_many_files_is_taken(platform: Platform, role: str) -> None
         "def handler(event, context):\n"
         "    return sum(1 for _ in pathlib.Path('/var/task/data').rglob('*.txt'))\n"
     )
-    assert zipped(files)
     platform.function("many", files, role=role)
 
     assert 2000 == platform.invoke("many")[0]

@@ -71,7 +71,7 @@ def deflated(name: str, content: bytes, level: int = 6, **lies: object) -> Entry
         "size": len(content),
         "checksum": zlib.crc32(content),
     }
-    return stored(name, **{**told, **lies})
+    return stored(name, b"", **{**told, **lies})
 
 
 def link(name: str, target: str) -> Entry:
@@ -90,9 +90,7 @@ def archive(
             body += _local(entry)
         directory += _record(entry, place)
     count = min(len(entries), 0xFFFF)
-    end = _END.pack(
-        b"PK\x05\x06", 0, 0, count, count, len(directory), len(body), 0
-    )
+    end = _END.pack(b"PK\x05\x06", 0, 0, count, count, len(directory), len(body), 0)
     return bytes(body + directory + end + behind)
 
 

@@ -70,16 +70,16 @@ def test_s24_an_update_is_held_to_the_same(tenant: Tenant) -> None:
 @pytest.mark.parametrize(
     "variables",
     [
-        {"LD_PRELOAD": "/tmp/evil.so", "LD_AUDIT": "/tmp/evil.so"},
-        {"PYTHONHOME": "/tmp", "PYTHONPATH": "/tmp", "PYTHONSTARTUP": "/tmp/x"},
+        {"LD_PRELOAD": "/var/task/evil.so", "LD_AUDIT": "/var/task/evil.so"},
+        {"PYTHONHOME": "/opt", "PYTHONPATH": "/opt", "PYTHONSTARTUP": "/var/task/x"},
         {"PYTHONHASHSEED": "0", "PYTHONINSPECT": "1"},
-        {"GCONV_PATH": "/tmp", "LOCPATH": "/tmp", "GLIBC_TUNABLES": "x"},
+        {"GCONV_PATH": "/opt", "LOCPATH": "/opt", "GLIBC_TUNABLES": "x"},
     ],
 )
 def test_s24_loader_variables_do_not_steer_the_runtime(
     tenant: Tenant, variables: dict[str, str]
 ) -> None:
-    """S24: they are the function's own, which was under its limits before it got them."""
+    """S24: the function has them, and was under its limits before it did."""
     source = """
 import os, sys
 def handler(event, context):

@@ -324,9 +324,12 @@ def handler(event, context):
     [
         ("answer = 'x' * (7 << 20)", "Function.ResponseSizeTooLarge"),
         (
-            "s = socket.socket(fileno=os.dup(3))\n"
-            "s.sendall(b'\\0\\0\\0\\x40\\xff\\xff\\xff\\xff')\n"
-            "while True:\n    s.sendall(b'x' * 65536)",
+            """
+            stream = socket.socket(fileno=os.dup(3))
+            stream.sendall(b'\\0\\0\\0\\x40\\xff\\xff\\xff\\xff')
+            while True:
+                stream.sendall(b'x' * 65536)
+            """,
             "Runtime.ExitError",
         ),
     ],
@@ -347,7 +350,9 @@ def test_q7_the_largest_answer_comes_whole(probe: Probe) -> None:
     assert len(probe.run(f"answer = 'x' * {size}")) == size
 
 
-def test_q8_an_init_that_never_ends_is_ended(tenant: Tenant, other_probe: Probe) -> None:
+def test_q8_an_init_that_never_ends_is_ended(
+    tenant: Tenant, other_probe: Probe
+) -> None:
     """Q8: ten seconds, then once more on the function's own time, then an error."""
     name = tenant.deploy("while True:\n    pass\n", Timeout=1)
     began = time.monotonic()

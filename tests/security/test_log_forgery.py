@@ -67,14 +67,15 @@ JSON_POSES = {
 
 def visible(text: str) -> list[str]:
     """The lines that a reader sees: no controls, one form of each letter."""
-    plain = re.sub(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)", "", text)
+    plain = re.sub(
+        r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)", "", text
+    )
     lines = re.split(r"[\n\r\x0b\x0c\x85\u2028\u2029]", plain)
     return [
         "".join(
             letter
             for letter in unicodedata.normalize("NFKC", line)
-            if unicodedata.category(letter) not in ("Cc", "Cf")
-            or letter == "\t"
+            if unicodedata.category(letter) not in ("Cc", "Cf") or letter == "\t"
         ).strip()
         for line in lines
     ]
@@ -110,8 +111,7 @@ def test_r7_no_line_poses_as_the_platform_s(
         for n, line in enumerate(lines)
         if n not in own
         for seen in visible(line)
-        if seen.upper().startswith(words)
-        or re.search(r"^\S+ \S+ Task timed out", seen)
+        if seen.upper().startswith(words) or re.search(r"^\S+ \S+ Task timed out", seen)
     ]
     assert posing == []
     assert any("[function] " in line for line in lines)
@@ -193,8 +193,12 @@ def test_r7_an_error_document_does_not_write_platform_lines(
     name = tenant.deploy(EXIT)
     tenant.invoke(name, document)
     lines = tenant.logs_until(name, "REPORT RequestId: ")
-    assert not [x for line in lines for x in visible(line) if x.startswith(REPORT[:20])
-                and FORGED in x]
+    assert not [
+        x
+        for line in lines
+        for x in visible(line)
+        if x.startswith(REPORT[:20]) and FORGED in x
+    ]
     assert max(map(len, lines)) < 1_000
     assert [line for line in lines if line.startswith("REPORT RequestId: ")]
 
@@ -219,9 +223,7 @@ def test_r7_an_init_error_s_type_does_not_write_platform_lines(tenant: Tenant) -
     assert forged == []
 
 
-def test_r8_a_metric_of_the_platform_is_not_forged(
-    tenant: Tenant, writer: str
-) -> None:
+def test_r8_a_metric_of_the_platform_is_not_forged(tenant: Tenant, writer: str) -> None:
     """R8: an embedded-metric line is text, and moves none of the platform's numbers."""
     before = gauge(tenant.platform, "casemate_sandbox_cold")
     line = json.dumps(

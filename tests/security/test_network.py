@@ -72,7 +72,7 @@ def test_n1_the_api_port_and_the_doors_are_not_there(probe: Probe) -> None:
     code = f"""
     answer = [tried(socket.create_connection, (h, {port}), 3)
               for h in {["127.0.0.1", "::1", *map(str, hosts)]!r}]
-    answer += [os.path.exists(p) for p in ("/run", "/run/casemate", "/var/lib/casemate")]
+    answer += [os.path.exists(p) for p in ("/run", "/var/lib/casemate")]
     """
     answer = probe.run(code)
     assert "ok" not in answer

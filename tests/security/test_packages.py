@@ -8,7 +8,7 @@ taken, so a refusal here is a refusal of the attack.
 
 from __future__ import annotations
 
-import random
+import os
 import stat
 import struct
 import zlib
@@ -128,11 +128,13 @@ def test_p3_no_link_leads_out(
 )
 def test_p4_special_files_are_refused(tenant: Tenant, kind: int) -> None:
     """P4: devices, pipes and sockets are refused."""
-    refuse(tenant, package(stored("dev", b"", mode=kind | 0o666)), "device, pipe or socket")
+    refuse(
+        tenant, package(stored("dev", b"", mode=kind | 0o666)), "device, pipe or socket"
+    )
 
 
 def test_p4_setuid_bits_are_stripped(tenant: Tenant) -> None:
-    """P4: of a mode only `executable` is kept, on a mount without setuid and devices."""
+    """P4: of a mode only `executable` is kept, on a mount without setuid."""
     source = """
 import os
 def handler(event, context):
@@ -153,13 +155,13 @@ def test_p5_a_bomb_stops_at_its_ratio(tenant: Tenant) -> None:
 
 def test_p5_a_bomb_stops_at_what_is_written(tenant: Tenant) -> None:
     """P5: 250 MB written is the end, under any ratio and whatever is declared."""
-    noise = random.Random(5).randbytes(40_000)
+    noise = os.urandom(20_000)
     block = noise + bytes((1 << 20) - len(noise))
     press = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
     raw = b"".join(press.compress(block) for _ in range(252)) + press.flush()
     assert (252 << 20) / len(raw) < 90
     told = {"raw": raw, "method": 8, "checksum": 0, "size": 252 << 20}
-    refuse(tenant, package(stored("big", **told)), "262144000")
+    refuse(tenant, package(stored("big", b"", **told)), "262144000")
 
 
 @pytest.mark.parametrize("quoted", [False, True])
@@ -298,9 +300,7 @@ def test_p8_entries_have_an_end(tenant: Tenant) -> None:
         (archive([]), "has no entries"),
     ],
 )
-def test_p9_an_archive_is_nothing_else(
-    tenant: Tenant, bad: bytes, reason: str
-) -> None:
+def test_p9_an_archive_is_nothing_else(tenant: Tenant, bad: bytes, reason: str) -> None:
     """P9: data before or behind the archive, and encrypted entries, are refused."""
     refuse(tenant, bad, reason)
 
@@ -365,7 +365,7 @@ def handler(event, context):
         status[status.index("Seccomp:") + 1],
     ]
 """
-    early = b"#!/bin/sh\ntouch /tmp/early\nexec \"$@\"\n"
+    early = b'#!/bin/sh\ntouch /tmp/early\nexec "$@"\n'
     files: dict[str, str | bytes] = {
         "handler.py": source,
         "evil.py": "open('/tmp/early', 'w').close()",

@@ -123,7 +123,10 @@ def test_r2_one_cell_does_not_answer_for_another(tenant: Tenant) -> None:
     ("lies", "first"),
     [
         ("answer_to(mine, 'first'); answer_to(mine, 'second')", "first"),
-        ("answer_to(mine, 'first'); say({'type': 'error', 'id': mine}, b'{}')", "first"),
+        (
+            "answer_to(mine, 'first'); say({'type': 'error', 'id': mine}, b'{}')",
+            "first",
+        ),
         ("say({'type': 'init_error'}, b'{}')", "handler"),
         ("say({'type': 'initialized'}); say({'type': 'waiting'})", "handler"),
         ("say({'type': 'unpacked', 'files': 1, 'bytes': 1})", "handler"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, final
@@ -14,7 +15,7 @@ from casemate.road.record.ledger import CHECKPOINTS, STREAM, Ledger
 from casemate.seal import chain
 from casemate.seal.chain import Link
 from casemate.seal.checkpoint import Checkpoint, audit_key
-from casemate.seal.verdict import Verdict
+from casemate.seal.verdict import Fault, Finding, Verdict
 from casemate.seal.verify import verify
 from casemate.substrate.ports import SHARED, DamagedError, Log
 
@@ -55,6 +56,17 @@ def _checkpoint(data: bytes) -> Checkpoint:
 def judge(log: Log, key: str, instance: str) -> Verdict:
     """Judge the whole chain.  key: the audit key, PEM.  Raises DamagedError."""
     return verify(links(log), checkpoints(log), audit_key(key), instance=instance)
+
+
+def disowned(verdict: Verdict, why: str) -> Verdict:
+    """Add that the keyholder does not sign the chain, and why."""
+    finding = Finding(
+        fault=Fault.ROLLED_BACK,
+        first=verdict.count,
+        last=verdict.count,
+        says=f"the keyholder does not sign this chain: {why}",
+    )
+    return dataclasses.replace(verdict, findings=(*verdict.findings, finding))
 
 
 @final

@@ -15,6 +15,7 @@ from typing import Final, final
 
 import casemate
 from casemate.app.audit import Auditor
+from casemate.app.events import Events
 from casemate.app.explain import Explainer
 from casemate.app.keyring import FILE, TOKENS, KeyRing
 from casemate.app.neighbours import (
@@ -91,6 +92,7 @@ class House:
     road: Road
     functions: LambdaService
     logs: LogsService
+    events: Events
     refusals: Refusals
 
 
@@ -230,6 +232,7 @@ def compose(site: Site) -> House:
         admit=admit,
         dispatch=Dispatch(),
     )
+    events = Events(ledger=ledger, clock=clock, region=settings.region)
     return House(
         store=store,
         keyholder=site.keyholder,
@@ -248,9 +251,8 @@ def compose(site: Site) -> House:
         road=road,
         functions=functions,
         logs=logs,
-        refusals=Refusals(
-            ledger=ledger, sandbox=sandbox, clock=clock, region=settings.region
-        ),
+        events=events,
+        refusals=Refusals(events=events, sandbox=sandbox),
     )
 
 
@@ -269,7 +271,11 @@ def _functions(
         clock=site.clock,
         new_id=lambda: str(uuid.uuid4()),
         settings=FunctionSettings(
-            architecture=os.uname().machine, concurrent_executions=_LIMITS.places
+            architecture=os.uname().machine,
+            concurrent_executions=_LIMITS.places,
+            unsafe_secrets_in_environment="secrets-in-environment"
+            in site.settings.unsafe,
+            unsafe_public_policies="public-policies" in site.settings.unsafe,
         ),
     )
 

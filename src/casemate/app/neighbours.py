@@ -203,6 +203,9 @@ class Checkpoints:
         """Give the statement and its signature."""
         try:
             signed = await self.keyholder.checkpoint(count, link.hex(), at)
+        except KeyholderRefusedError as error:
+            disowned = error.code in ("RolledBack", "Forked")
+            raise UnsignedError(str(error), disowned=disowned) from error
         except KeyholderError as error:
             raise UnsignedError(str(error)) from error
         return signed.statement, signed.signature

@@ -18,10 +18,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, final
 
+import casemate
 from casemate.app.boot import Boot, Orders
 from casemate.app.cells import CellDoor
 from casemate.app.certificates import Certificate
 from casemate.app.compose import MODELS, House, compose, open_site
+from casemate.app.events import SESSION, STARTED, Event
 from casemate.app.gauges import gauges
 from casemate.app.operator import OperatorDoor
 from casemate.app.scrape import Scrape
@@ -32,10 +34,11 @@ from casemate.road.ingress.room import Ingress
 from casemate.road.ingress.tls import load_leaf, server_context
 from casemate.road.sandbox.warden import Warden
 from casemate.seal.keyholder import Keyholder
+from casemate.substrate.ports import SubstrateError
 
 CELL_NAME: Final = "api.casemate.internal"
 _MINUTE: Final = 60.0
-_ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 — compared, not bound
+_NODE: Final = "node.casemate.internal"
 _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -60,6 +63,7 @@ class Node:
         async with AsyncExitStack() as stack:
             house = await self._house(stack)
             front, ingress = await self._open_doors(house, stack)
+            await self._tell_start(house)
             self._is_ready = True
             orders.say({"verb": "ready"})
             grace = await self._serve(orders)
@@ -183,17 +187,44 @@ class Node:
         return context
 
     def _edge_names(self) -> list[str]:
-        host = self._settings.host
-        names = list(_LOCAL)
-        if host not in _ANYWHERE and host not in names:
-            names.append(host)
-        return names
+        return [*_LOCAL, *(n for n in self._settings.names if n not in _LOCAL)]
+
+    async def _tell_start(self, house: House) -> None:
+        """Put the start on record, and with it what was loosened by name."""
+        settings = self._settings
+        await house.events.write(
+            Event(
+                name=STARTED,
+                account=house.accounts.operator(),
+                by=_NODE,
+                source=_NODE,
+                details={
+                    "version": casemate.__version__,
+                    "accepted": settings.accepted,
+                    "unsafe": settings.unsafe,
+                    "runtimes": settings.runtimes,
+                },
+            )
+        )
 
     def _session_in(self, house: House) -> Any:
         settings = self._settings
 
         async def session(account: str | None) -> Mapping[str, object]:
             made = await house.operators.operator_session(account)
+            # Break-glass is on the record of the account before it can be used.
+            await house.events.write(
+                Event(
+                    name=SESSION,
+                    account=account or house.accounts.operator(),
+                    by=_NODE,
+                    source="operator",
+                    details={
+                        "accessKeyId": made.access_key_id,
+                        "expiresAt": made.expires_at,
+                    },
+                )
+            )
             return {
                 "AWS_ENDPOINT_URL": settings.endpoint,
                 "AWS_CA_BUNDLE": str(
@@ -212,8 +243,13 @@ class Node:
         """Once a minute: forget what has had its time."""
         while True:
             await asyncio.sleep(_MINUTE)
-            await house.logs.expire(self._clock.now())
-            await house.store.sweep()
+            try:
+                await house.logs.expire(self._clock.now())
+                await house.store.sweep()
+            except SubstrateError:
+                # What is due stays due; a task that ended here would keep for
+                # ever what was promised to be forgotten.
+                continue
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -18,14 +18,16 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from casemate.app.audit import judge
+from casemate.app.audit import disowned, judge
 from casemate.app.keyring import FILE, KeyRing
 from casemate.core.clock import SystemClock
 from casemate.seal.envelope import Envelope
 from casemate.seal.keyholder import (
     Keyholder,
     KeyholderError,
+    KeyholderRefusedError,
 )
+from casemate.seal.verdict import Verdict
 from casemate.services.casemate_.telling import judged
 from casemate.substrate.ports import SubstrateError
 from casemate.substrate.sqlite import open_store
@@ -49,10 +51,28 @@ async def verdict(instance: str, line: socket.socket) -> dict[str, object]:
         randomness=os.urandom,
     )
     try:
-        return judged(judge(store.log, public.audit_key, instance))
+        found = judge(store.log, public.audit_key, instance)
+        return judged(await _owned(found, keyholder))
     finally:
         await store.close()
         keyholder.close()
+
+
+async def _owned(verdict: Verdict, keyholder: Keyholder) -> Verdict:
+    """
+    Have the keyholder sign a chain that holds, as a start would.
+
+    It remembers the last head that it signed, so a folder that was put back to
+    an older day, or written anew without its checkpoints, is found out.
+    """
+    if not verdict.sound:
+        return verdict
+    now = SystemClock().now()
+    try:
+        await keyholder.checkpoint(verdict.count, verdict.head.hex(), now)
+    except KeyholderRefusedError as error:
+        return disowned(verdict, str(error))
+    return verdict
 
 
 def main() -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 import msgspec
+
+_ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 — compared, not bound
 
 
 @final
@@ -16,7 +18,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data: the node's own folder.  pool: generic cells kept waiting per runtime.
     grace: seconds that running calls have at a drain.  memory_mb: MiB of the
     host.  trees_mb: MiB that the warden sets aside for unpacked packages.
-    ca: the public root, PEM.  An unknown key is an error.
+    ca: the public root, PEM.  names: of the endpoint, beside loopback.
+    accepted: checks of the host's floor that the operator lowered.  unsafe:
+    what the operator loosened by name.  An unknown key is an error.
     """
 
     data: str
@@ -31,6 +35,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trees_mb: int
     runtimes: tuple[str, ...]
     ca: str
+    names: tuple[str, ...]
+    accepted: tuple[str, ...]
+    unsafe: tuple[str, ...]
 
     @property
     def folder(self) -> Path:
@@ -38,6 +45,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def endpoint(self) -> str:
-        """The address that clients use."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """The address that clients use: a name of the certificate's."""
+        host = self.host
+        if host in _ANYWHERE:
+            host = self.names[0] if self.names else "127.0.0.1"
+        host = f"[{host}]" if ":" in host else host
         return f"https://{host}:{self.port}"

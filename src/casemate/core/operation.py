@@ -58,7 +58,7 @@ def no_context(_parameters: Parameters, _scope: Scope) -> Mapping[str, str]:
     return {}
 
 
-def request_tags(tags: Mapping[str, str]) -> dict[str, str | tuple[str, ...]]:
+def condition_tags(tags: Mapping[str, str]) -> dict[str, str | tuple[str, ...]]:
     """Fill `aws:RequestTag/…` and `aws:TagKeys` from the tags that a request brings."""
     if not tags:
         return {}

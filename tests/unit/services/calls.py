@@ -143,6 +143,12 @@ def admitted(
     return Admitted(sound=Sound(allowed=allowed))
 
 
+def must_declare(operation: Operation, code: str) -> None:
+    """Hold a refusal to what its operation says that it may answer."""
+    declared = {*operation.errors, *OF_EVERY_OPERATION}
+    assert code in declared, f"{operation.name} does not declare {code}"
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
@@ -190,6 +196,5 @@ class Caller:
         try:
             return await operation.method(call)
         except Refusal as refusal:
-            declared = {*operation.errors, *OF_EVERY_OPERATION}
-            assert refusal.code in declared, f"{name} does not declare {refusal.code}"
+            must_declare(operation, refusal.code)
             raise

@@ -44,7 +44,15 @@ class Head:
 
 
 class UnsignedError(Exception):
-    """The keyholder does not sign: it is gone, or has signed a later head."""
+    """
+    The keyholder does not sign.
+
+    disowned: it has signed a longer chain, or another one; not merely gone.
+    """
+
+    def __init__(self, reason: str, *, disowned: bool = False) -> None:
+        super().__init__(reason)
+        self.disowned = disowned
 
 
 Sign = Callable[[int, bytes, float], Awaitable[tuple[bytes, bytes]]]
@@ -87,8 +95,9 @@ class Ledger:
         self._seconds = seconds
         self._start = chain.start(instance)
         self._head = self._last_head()
-        self._signed = self._head.count
+        self._signed = -1
         self._signed_at = clock.monotonic()
+        self._disowned = False
         self._waiting: list[_Waiting] = []
         self._settling: list[asyncio.Future[None]] = []
         self.unsigned: str | None = None
@@ -160,6 +169,9 @@ class Ledger:
         self._wake.set()
 
     async def _write(self) -> None:
+        # The head is signed as it was found, before anything is put on top: what
+        # was cut off while nobody looked is not made good by new records.
+        await self._checkpoint()
         while True:
             if not self._waiting:
                 if self._stopping:
@@ -243,7 +255,7 @@ class Ledger:
 
     async def _sign_head(self) -> None:
         head = self._head
-        if head.count == self._signed:
+        if head.count == self._signed or self._disowned:
             return
         now = self._clock.now()
         try:
@@ -251,6 +263,7 @@ class Ledger:
         except UnsignedError as error:
             # The record goes on without a signature, and says so when verified.
             self.unsigned = str(error)
+            self._disowned = error.disowned
             self._signed_at = self._clock.monotonic()
             return
         self.unsigned = None
@@ -258,8 +271,12 @@ class Ledger:
             {"statement": statement.decode(), "signature": signature.hex()}
         )
         entry = NewEntry(at=int(now * 1000), kind="checkpoint", data=data)
-        await self._log.append(SHARED, CHECKPOINTS, [entry])
-        self._signed, self._signed_at = head.count, self._clock.monotonic()
+        self._signed_at = self._clock.monotonic()
+        try:
+            await self._log.append(SHARED, CHECKPOINTS, [entry])
+        except SubstrateError:
+            return  # The disk is full, say: the next one covers what this one did.
+        self._signed = head.count
 
     def _last_head(self) -> Head:
         last = self._log.read_back(SHARED, STREAM, limit=1)

@@ -132,7 +132,7 @@ def _ending(
         return (ending.code, ending.reason), {"evidence": evidence}, word
     cause = getattr(ending, "cause", None)
     if isinstance(cause, BaseException):
-        told = traceback.format_exception(cause)[-8:]
-        crash = trail.redact("".join(told))
+        # The last lines name the error and where it came from.
+        crash = trail.redact(traceback.format_exception(cause)[-8:])
         return ("ServiceException", "the platform failed"), {"crash": crash}, "Crash"
     return ("Abandoned", "nobody waits for the answer"), {}, "Abandoned"

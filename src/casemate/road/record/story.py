@@ -10,6 +10,7 @@ record.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -67,9 +68,7 @@ class Stories:
         A request of another account is not found, just as one that never was.
         """
         found = self._in_memory(request_id) or self._in_log(request_id)
-        if found is None or found.record.get("recipientAccountId") != account:
-            return None
-        return found
+        return found if found and account in _concerned(found.record) else None
 
     def _in_memory(self, request_id: str) -> Found | None:
         known = self.recent.records.get(request_id)
@@ -110,3 +109,13 @@ class Stories:
             else:
                 high = middle
         return low
+
+
+def _concerned(record: Mapping[str, object]) -> set[object]:
+    """Name the accounts that a record is about: who called, and whose thing it was."""
+    resources = record.get("resources")
+    owners = resources if isinstance(resources, list) else []
+    return {
+        record.get("recipientAccountId"),
+        *(owner.get("accountId") for owner in owners if isinstance(owner, dict)),
+    }

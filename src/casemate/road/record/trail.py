@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from casemate.core.arn import Arn, NotAnArnError
 from casemate.core.call import Allowed, Arrival, Inside, Known, Request
 from casemate.core.clock import iso
 from casemate.core.principal import Kind, Principal
@@ -130,12 +131,13 @@ def event(
         "managementEvent": operation.name != "Invoke",
         "eventCategory": "Management" if operation.name != "Invoke" else "Data",
         "recipientAccountId": principal.account if principal else "",
+        "resources": _resources(allowed, extra),
         "additionalEventData": {
             "ended": round(at, 6),
             "door": arrival.door.value,
             "cell": arrival.cell,
             "trace": arrival.trace.w3c(),
-            "resource": allowed.resource if allowed else _sought(extra),
+            "resource": _resource(allowed, extra),
             "because": list(allowed.because) if allowed else [],
             **extra,
         },
@@ -145,10 +147,25 @@ def event(
     return record
 
 
-def _sought(extra: Mapping[str, object]) -> object:
-    """Name the resource that a denied call was after, from its evidence."""
+def _resource(allowed: Allowed | None, extra: Mapping[str, object]) -> str | None:
+    """Name the resource; of a denied call, the one that it was after."""
+    if allowed is not None:
+        return allowed.resource
     evidence = extra.get("evidence")
-    return evidence.get("resource") if isinstance(evidence, Mapping) else None
+    sought = evidence.get("resource") if isinstance(evidence, Mapping) else None
+    return sought if isinstance(sought, str) else None
+
+
+def _resources(
+    allowed: Allowed | None, extra: Mapping[str, object]
+) -> list[dict[str, str]]:
+    """Name the resource with the account that owns it, which may read the record."""
+    name = _resource(allowed, extra)
+    try:
+        arn = Arn.parse(name) if name else None
+    except NotAnArnError:
+        return []
+    return [{"ARN": str(arn), "accountId": arn.account}] if arn else []
 
 
 def _source(arrival: Arrival) -> str:

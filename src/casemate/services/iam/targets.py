@@ -23,9 +23,7 @@ from casemate.core.operation import (
     Operation,
     Parameters,
     Scope,
-)
-from casemate.core.operation import (
-    request_tags as asked_tags,
+    condition_tags,
 )
 from casemate.services.iam.model import ManagedPolicy, Role, User
 from casemate.services.iam.names import optional
@@ -130,7 +128,9 @@ def request_tags(parameters: Parameters, _scope: Scope) -> Context:
     given = parameters.get("Tags")
     if not isinstance(given, Sequence):
         return {}
-    return asked_tags({str(t.get("Key", "")): str(t.get("Value", "")) for t in given})
+    return condition_tags(
+        {str(t.get("Key", "")): str(t.get("Value", "")) for t in given}
+    )
 
 
 def tag_keys(parameters: Parameters, _scope: Scope) -> Context:

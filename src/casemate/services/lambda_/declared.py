@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from casemate.core.operation import Need, Parameters, Scope, request_tags
+from casemate.core.operation import Need, Parameters, Scope, condition_tags
 from casemate.services.lambda_.configuration import PRINCIPAL
 from casemate.services.lambda_.names import refer
 from casemate.services.lambda_.parameters import text, text_map
@@ -116,7 +116,7 @@ def creates(parameters: Parameters, scope: Scope) -> tuple[Need, ...]:
 
 def tag_context(parameters: Parameters, _scope: Scope) -> Context:
     """Fill `aws:RequestTag/…` and `aws:TagKeys`."""
-    return request_tags(text_map(parameters, "Tags") or {})
+    return condition_tags(text_map(parameters, "Tags") or {})
 
 
 def create_context(parameters: Parameters, scope: Scope) -> Context:

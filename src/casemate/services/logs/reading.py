@@ -12,7 +12,7 @@ Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from casemate.core.call import Admitted
@@ -20,6 +20,7 @@ from casemate.core.operation import operation
 from casemate.services.logs import names
 from casemate.services.logs.extent import seek
 from casemate.services.logs.model import Event, GroupRef, Stream, unpacked
+from casemate.services.logs.pace import Pace, Seats
 from casemate.services.logs.paging import Paging, size
 from casemate.services.logs.parameters import flag, integer, needed, text
 from casemate.services.logs.refusals import INVALID, invalid, no_group, no_stream
@@ -77,6 +78,7 @@ class Reading:
     store: Store
     paging: Paging
     settings: LogSettings
+    seats: Seats = field(default_factory=Seats)
 
     @operation(
         "GetLogEvents",
@@ -111,11 +113,12 @@ class Reading:
             position = self._edge(window, stream, forward=forward)
         else:
             forward, position = self._place(call, query, given)
-        page = (
-            self._forward(window, position)
-            if forward
-            else self._backward(window, position)
-        )
+        async with self.seats.of(ref.account):
+            page = await (
+                self._forward(window, position)
+                if forward
+                else self._backward(window, position)
+            )
         return self._answer(call, query, page, given, forward=forward)
 
     def _stream(self, ref: GroupRef, name: str) -> Stream:
@@ -150,32 +153,40 @@ class Reading:
         position = self.paging.opened(call, (*query, direction), token)
         return direction == "f", int(position)
 
-    def _forward(self, window: _Window, after: int) -> _Page:
+    async def _forward(self, window: _Window, after: int) -> _Page:
         page = _Page(events=[], after=after, before=after + 1)
-        while page.looked < self.settings.scanned:
+        pace = Pace(most_bytes=self.settings.scanned_bytes)
+        while page.looked < self.settings.scanned and not pace.is_spent:
+            limit = pace.chunk(_CHUNK)
             entries = self.store.log.read(
-                window.account, window.key, after=page.before - 1, limit=_CHUNK
+                window.account, window.key, after=page.before - 1, limit=limit
             )
+            pace.note(entries)
             for entry in entries:
                 if not self._fits(page, window, entry):
                     return page
                 page.before = entry.position + 1
-            if len(entries) < _CHUNK:
+            if len(entries) < limit:
                 return page
+            await pace.turn()
         return page
 
-    def _backward(self, window: _Window, before: int) -> _Page:
+    async def _backward(self, window: _Window, before: int) -> _Page:
         page = _Page(events=[], after=before - 1, before=before)
-        while page.looked < self.settings.scanned:
+        pace = Pace(most_bytes=self.settings.scanned_bytes)
+        while page.looked < self.settings.scanned and not pace.is_spent:
+            limit = pace.chunk(_CHUNK)
             entries = self.store.log.read_back(
-                window.account, window.key, before=page.after + 1, limit=_CHUNK
+                window.account, window.key, before=page.after + 1, limit=limit
             )
+            pace.note(entries)
             for entry in entries:
                 if not self._fits(page, window, entry):
                     return page
                 page.after = entry.position - 1
-            if len(entries) < _CHUNK:
+            if len(entries) < limit:
                 return page
+            await pace.turn()
         return page
 
     def _fits(self, page: _Page, window: _Window, entry: Entry) -> bool:

@@ -4,8 +4,10 @@ FilterLogEvents: a group's streams together.
 1. Streams are chosen by name, and by whether they reach into the time asked for.
 2. They are merged in the order in which events were taken in; the place in that
    order is the whole of a token.
-3. A call looks at a bounded count of entries, gives what matched, and a token if
-   there may be more: a page can be empty and not the last, as in AWS.
+3. A call looks at a bounded count of entries and bytes, gives what matched, and a
+   token if there may be more: a page can be empty and not the last, as in AWS.
+4. Of a stream that waits in the merge little is held: a heavy event is read again
+   when it is its turn.
 
 Within a page events stand in the order of their own times.
 
@@ -27,6 +29,7 @@ from casemate.core.operation import operation
 from casemate.services.logs import names
 from casemate.services.logs.extent import Extents, seek
 from casemate.services.logs.model import Event, GroupRef, Stream, unpacked
+from casemate.services.logs.pace import Pace, Seats
 from casemate.services.logs.paging import Paging, size
 from casemate.services.logs.parameters import integer, text, texts
 from casemate.services.logs.pattern import Matcher, compile_pattern
@@ -38,6 +41,10 @@ from casemate.substrate.ports import Log
 MOST: Final = 10_000
 _NAMED: Final = 100
 _CHUNK: Final = 100
+_HELD: Final = 2_000
+"""Entries that all streams of one merge read ahead together."""
+_HEAVY: Final = 16_384
+"""Bytes of a message that is not kept while its stream waits."""
 _TURN: Final = 500
 """Entries, or streams, after which others get their turn."""
 
@@ -86,6 +93,8 @@ class _Source:
     name: str
     since: int
     until: int | None
+    pace: Pace
+    most: int = _CHUNK
     after: int = -1
     ready: deque[Event] = field(default_factory=deque)
 
@@ -103,13 +112,28 @@ class _Source:
     def _fill(self) -> None:
         if self.after < 0:
             self.after = seek(self.log, self.account, self.key, self.since)
-        entries = self.log.read(self.account, self.key, after=self.after, limit=_CHUNK)
+        entries = self.log.read(
+            self.account, self.key, after=self.after, limit=self.pace.chunk(self.most)
+        )
+        self.pace.note(entries)
         for entry in entries:
             event = unpacked(self.name, entry)
             self.after = entry.position
             if self.until is not None and event.ingested > self.until:
                 break
             self.ready.append(event)
+
+    def rest(self) -> None:
+        """(4) Let go of what waits from the first heavy event on."""
+        light = 0
+        for event in self.ready:
+            if len(event.message) >= _HEAVY:
+                break
+            light += 1
+        if light < len(self.ready):
+            self.after = self.ready[light].position - 1
+            while len(self.ready) > light:
+                self.ready.pop()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,6 +170,7 @@ class Searching:
     extents: Extents
     paging: Paging
     settings: LogSettings
+    seats: Seats = field(default_factory=Seats)
 
     @operation(
         "FilterLogEvents",
@@ -181,51 +206,68 @@ class Searching:
         if self.store.group(search.ref) is None:
             raise no_group()
         cursor = _read(self.paging.position(call, search.query))
-        # (1)
-        heap, sources = await self._sources(search, cursor)
-        # (2)
-        page = _Page(cursor=cursor)
-        while heap and page.looked < self.settings.scanned:
-            order, index = heapq.heappop(heap)
-            event = sources[index].head()
-            if event is None:
-                continue
-            if event.order != order:
-                # What stood in the heap was a bound; now the event is known.
-                heapq.heappush(heap, (event.order, index))
-                continue
-            if not page.takes(event, search):
-                heapq.heappush(heap, (event.order, index))
-                break
-            following = sources[index].next()
-            if following is not None:
-                heapq.heappush(heap, (following.order, index))
-            if page.looked % _TURN == 0:
-                await asyncio.sleep(0)
+        async with self.seats.of(search.ref.account):
+            page, is_more = await self._merged(search, cursor)
         # (3)
         answer: dict[str, object] = {
             "events": [_shown(event) for event in sorted(page.found, key=_by_time)],
             "searchedLogStreams": [],
         }
-        if heap:
+        if is_more:
             answer["nextToken"] = self.paging.token(
                 call, search.query, _write(page.cursor)
             )
         return answer
 
+    async def _merged(self, search: _Search, cursor: Order) -> tuple[_Page, bool]:
+        """Give what was found from a place on, and whether there may be more."""
+        pace = Pace(most_bytes=self.settings.scanned_bytes)
+        # (1)
+        heap, sources = await self._sources(search, cursor, pace)
+        # (2)
+        page = _Page(cursor=cursor)
+        while heap and page.looked < self.settings.scanned:
+            await pace.turn()
+            order, index = heapq.heappop(heap)
+            source = sources[index]
+            event = source.head()
+            if event is None:
+                continue
+            if event.order != order:
+                # What stood in the heap was a bound; now the event is known.
+                heapq.heappush(heap, (event.order, index))
+                if len(sources) > 1:
+                    source.rest()
+                continue
+            if not page.takes(event, search):
+                heapq.heappush(heap, (event.order, index))
+                break
+            following = source.next()
+            if following is not None:
+                heapq.heappush(heap, (following.order, index))
+                if len(sources) > 1:
+                    source.rest()
+            if pace.is_spent and page.cursor > cursor:
+                break
+            if page.looked % _TURN == 0:
+                await asyncio.sleep(0)
+        return page, bool(heap)
+
     async def _sources(
-        self, search: _Search, cursor: Order
+        self, search: _Search, cursor: Order, pace: Pace
     ) -> tuple[list[tuple[Order, int]], list[_Source]]:
         heap: list[tuple[Order, int]] = []
         sources: list[_Source] = []
         for count, (name, stream) in enumerate(self._chosen(search)):
-            source = self._source(search, cursor, name, stream)
+            source = self._source(search, cursor, name, stream, pace)
             if source is not None:
                 heap.append(((source.since, name, 0), len(sources)))
                 sources.append(source)
             if count % _TURN == _TURN - 1:
                 await asyncio.sleep(0)
         heapq.heapify(heap)
+        for source in sources:
+            source.most = max(1, min(_CHUNK, _HELD // len(sources)))
         return heap, sources
 
     def _chosen(self, search: _Search) -> Iterator[tuple[str, Stream]]:
@@ -239,7 +281,7 @@ class Searching:
             yield name, stream
 
     def _source(
-        self, search: _Search, cursor: Order, name: str, stream: Stream
+        self, search: _Search, cursor: Order, name: str, stream: Stream, pace: Pace
     ) -> _Source | None:
         """Give a stream's place in the merge; None if it has nothing to give."""
         ref = search.ref
@@ -260,6 +302,7 @@ class Searching:
             name=name,
             since=since,
             until=until,
+            pace=pace,
         )
 
 

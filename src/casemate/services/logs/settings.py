@@ -37,7 +37,7 @@ class LogSettings:
     group_rate, account_rate: bytes per second, with a burst of so many seconds
     of it.  stored_bytes: of messages; past it nothing more is taken in.
     streams: of one group; of a function's group the oldest go.
-    scanned: entries that one search looks at before it gives a token.
+    scanned, scanned_bytes: what one search looks at before it gives a token.
     """
 
     group_rate: int = 2_097_152
@@ -47,3 +47,4 @@ class LogSettings:
     groups: int = 2_000
     streams: int = 10_000
     scanned: int = 10_000
+    scanned_bytes: int = 33_554_432

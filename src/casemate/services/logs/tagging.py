@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from casemate.core.errors import Refusal
-from casemate.core.operation import Parameters, Scope, request_tags
+from casemate.core.operation import Parameters, Scope, condition_tags
 from casemate.services.logs.parameters import text_map, texts
 from casemate.services.logs.refusals import invalid
 
@@ -43,7 +43,7 @@ def tag_context(
     parameters: Parameters, _scope: Scope
 ) -> dict[str, str | tuple[str, ...]]:
     """Fill `aws:RequestTag/…` and `aws:TagKeys`."""
-    return request_tags(text_map(parameters, "tags") or {})
+    return condition_tags(text_map(parameters, "tags") or {})
 
 
 def untag_context(parameters: Parameters, _scope: Scope) -> dict[str, tuple[str, ...]]:

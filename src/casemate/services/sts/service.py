@@ -31,9 +31,9 @@ from casemate.core.operation import (
     Parameters,
     Scope,
     anything,
+    condition_tags,
     operation,
     operations_of,
-    request_tags,
 )
 from casemate.core.principal import Kind
 from casemate.core.session import SessionClaims
@@ -78,7 +78,7 @@ def tagging(
     parameters: Parameters, _scope: Scope
 ) -> Mapping[str, str | tuple[str, ...]]:
     """Fill `aws:RequestTag/…` and `aws:TagKeys`."""
-    return request_tags(dict(_pairs(parameters)))
+    return condition_tags(dict(_pairs(parameters)))
 
 
 def tag_session(parameters: Parameters, scope: Scope) -> tuple[Need, ...]:

@@ -78,8 +78,9 @@ async def test_a_ledger_goes_on_where_the_last_one_ended(tmp_path: Path) -> None
 class Failing:
     """A log that is full for a while: the real one behind a door that shuts."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, *streams: str) -> None:
         self.log = log
+        self.streams = streams or (STREAM, CHECKPOINTS)
         self.full = False
 
     def __getattr__(self, name: str) -> object:
@@ -88,7 +89,7 @@ class Failing:
     async def append(
         self, account: str, stream: str, entries: Sequence[NewEntry]
     ) -> int:
-        if self.full:
+        if self.full and stream in self.streams:
             raise FullError("full")
         return await self.log.append(account, stream, entries)
 
@@ -127,13 +128,14 @@ async def test_checkpoints_come_by_count_and_by_time(tmp_path: Path) -> None:
         await ledger.append(1, b"a")
         await ledger.append(1, b"b")
         await ledger.seal()
-        assert 1 == len(store.log.read(SHARED, CHECKPOINTS))
+        # One of the chain as it was found, and one of the two records.
+        assert 2 == len(store.log.read(SHARED, CHECKPOINTS))
         await ledger.append(1, b"c")
         clock.forward(61)
         await ledger.append(1, b"d")
         await ledger.close()
 
-        assert 2 <= len(store.log.read(SHARED, CHECKPOINTS))
+        assert 3 <= len(store.log.read(SHARED, CHECKPOINTS))
 
 
 @law
@@ -152,6 +154,56 @@ async def test_a_keyholder_that_does_not_sign_is_told_of(tmp_path: Path) -> None
         await ledger.close()
 
     assert "it has signed a longer chain" == told
+
+
+@law
+async def test_l1_a_chain_that_was_cut_is_not_made_good_by_growing(
+    tmp_path: Path,
+) -> None:
+    """L1: the head is signed as found; once disowned, no later one is asked for."""
+    asked: list[int] = []
+
+    async def remembers_five(
+        count: int, _link: bytes, _at: float
+    ) -> tuple[bytes, bytes]:
+        asked.append(count)
+        if count < 5:
+            raise UnsignedError("RolledBack", disowned=True)
+        return b"statement", b"signature"
+
+    async with store_at(tmp_path) as store:
+        ledger = Ledger(
+            log=store.log, instance=INSTANCE, sign=remembers_five, clock=SetClock()
+        )
+        ledger.start()
+        for _ in range(8):
+            await ledger.append(1, b"a")
+        await ledger.seal()
+        told = ledger.unsigned
+        await ledger.close()
+
+    assert "RolledBack" == told
+    assert [0] == asked
+
+
+@law
+async def test_q16_a_checkpoint_that_finds_no_room_stops_nothing(
+    tmp_path: Path,
+) -> None:
+    """Q16: records go on where a checkpoint could not be kept; the next one is."""
+
+    async with store_at(tmp_path) as store:
+        log = Failing(store.log, CHECKPOINTS)
+        ledger = ledger_on(log, every=1)  # type: ignore[arg-type]  # forwards by getattr
+        ledger.start()
+        await ledger.append(1, b"a")
+        log.full = True
+        await ledger.append(1, b"b")
+        await ledger.append(1, b"c")
+        log.full = False
+        assert 4 == await ledger.append(1, b"d")
+        await ledger.close()
+        assert store.log.read(SHARED, CHECKPOINTS)
 
 
 @law
