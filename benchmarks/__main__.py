@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, final
 
 from benchmarks import casemate_server, cells, cold, competitors, processes, rooms, warm
-from benchmarks.conditions import conditions
+from benchmarks.conditions import conditions, load
 from benchmarks.report import Findings, written
 
 PAGE: Final = Path(__file__).parents[1] / "docs/performance.md"
@@ -38,7 +38,7 @@ class Plan:
 FULL: Final = Plan(
     warm=warm.Plan(rounds=7, alone=1.0, crowd=1.5, run_up=5.0),
     cold_rounds=21,
-    rooms=3.0,
+    rooms=5.0,
     new_cells=10.0,
     burst=12.0,
 )
@@ -95,7 +95,7 @@ def _measure(folder: Path, plan: Plan) -> Findings:
         burst = cells.burst(platform, plan.burst)
         serving = cells.function_memory(platform)
     return Findings(
-        conditions=told,
+        conditions=[*told, load("after")],
         warm=found,
         rooms=by_room,
         starts=starts,

@@ -15,7 +15,6 @@ from platform_harness import CASEMATE
 
 def conditions(competitors: Path) -> list[tuple[str, str]]:
     """List what a reader needs to judge the figures, or to repeat them."""
-    one, five, _ = os.getloadavg()
     return [
         ("date", time.strftime("%Y-%m-%d", time.gmtime())),
         ("Casemate", _said([str(CASEMATE), "--version"]).split()[-1]),
@@ -29,9 +28,15 @@ def conditions(competitors: Path) -> list[tuple[str, str]]:
         ("Python", platform.python_version()),
         ("Node.js", _said(["node", "--version"]).removeprefix("v")),
         ("OCI runtime", _said(["runc", "--version"]).partition("\n")[0]),
-        ("load before the run", f"{one:.2f} (1 minute), {five:.2f} (5 minutes)"),
+        load("before"),
         *_versions(competitors),
     ]
+
+
+def load(when: str) -> tuple[str, str]:
+    """Tell how many processes wanted to run: at most as many as cores is quiet."""
+    one, five, _ = os.getloadavg()
+    return f"load {when} the run", f"{one:.2f} (1 minute), {five:.2f} (5 minutes)"
 
 
 def _versions(competitors: Path) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from benchmarks.client import one_by_one
 ROOMS: Final = ("authn", "authz", "validate", "admit", "dispatch")
 """In their order; ingress and record are what the whole has beyond them."""
 
+_STRETCHES: Final = 5
 _ROOM: Final = "casemate_room_seconds"
 _CALL: Final = "casemate_call_seconds"
 
@@ -28,6 +29,12 @@ class Rooms:
 
 
 def measure(platform: Casemate, name: str, seconds: float) -> Rooms:
+    """Give the one in the middle of some equal stretches of the seconds."""
+    found = [_stretch(platform, name, seconds / _STRETCHES) for _ in range(_STRETCHES)]
+    return sorted(found, key=lambda one: one.whole)[_STRETCHES // 2]
+
+
+def _stretch(platform: Casemate, name: str, seconds: float) -> Rooms:
     """Call a warm function one by one, and read the platform's own metrics."""
     platform.rest()
     server = platform.server(name)

@@ -295,7 +295,8 @@ def left_behind(data: Path) -> list[str]:
     name = instance(data)
     mounts = Path("/proc/mounts").read_text().splitlines()
     left = [line for line in mounts if name in line or str(data) in line]
-    left += [str(p) for p in Path("/sys/fs/cgroup").glob(f"**/*{name}*")]
+    groups = Path("/sys/fs/cgroup")
+    left += [str(p) for at in ("", "*/") for p in groups.glob(f"{at}*{name}*")]
     run = Path("/run/casemate") / name
     return left + ([str(run)] if run.exists() else [])
 

@@ -267,6 +267,7 @@ def left_behind(data: Path) -> list[str]:
     instance = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     left = [line for line in mounts if instance in line or str(data) in line]
-    left += [str(p) for p in Path("/sys/fs/cgroup").glob(f"**/*{instance}*")]
+    groups = Path("/sys/fs/cgroup")
+    left += [str(p) for at in ("", "*/") for p in groups.glob(f"{at}*{instance}*")]
     run = Path("/run/casemate") / instance
     return left + ([str(run)] if run.exists() else [])

@@ -42,7 +42,9 @@ def _streams(logs: Any, group: dict[str, str]) -> list[str]:
 
 
 def _start(lines: list[str], request: str) -> int:
-    return next(n for n, line in enumerate(lines) if f"START RequestId: {request}" in line)
+    return next(
+        n for n, line in enumerate(lines) if f"START RequestId: {request}" in line
+    )
 
 
 def _is_report(line: str, request: str) -> bool:

@@ -47,9 +47,9 @@ def test_a_function_from_its_role_to_its_log(aws: Shell, tmp_path: Path) -> None
         *("lambda", "create-function", *name, "--runtime", "python3.11"),
         *("--handler", "handler.handler", "--role", role),
         *("--zip-file", f"fileb://{archive}"),
-        *("--environment", "Variables={A=1,B=2}", "--tags", "team=keep"),
+        *("--environment", "Variables={ONE=1,TWO=2}", "--tags", "team=keep"),
     )
-    assert {"A": "1", "B": "2"} == made["Environment"]["Variables"]
+    assert {"ONE": "1", "TWO": "2"} == made["Environment"]["Variables"]
     aws("lambda", "wait", "function-active-v2", *name)
 
     told = aws("lambda", "invoke", *name, "--payload", "{}", str(out))
@@ -116,7 +116,7 @@ def test_identities(aws: Shell, account: str) -> None:
 
 def test_what_is_not_here_is_said_by_name(aws: Shell) -> None:
     assert "NotImplemented" in aws.refused("lambda", "list-layers")
-    assert "`sqs`" in aws.refused("sqs", "list-queues")
+    assert "`dynamodb`" in aws.refused("dynamodb", "list-tables")
     layer = "arn:aws:lambda:us-east-1:123456789012:layer:l:1"
     words = ("--function-name", "f", "--layers", layer)
     assert "ResourceNotFound" in aws.refused(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import select
 import signal
 import socket
 import subprocess
@@ -150,25 +149,29 @@ def test_logs_follow(platform: Platform, role: str) -> None:
         stdout=subprocess.PIPE,
         text=True,
     ) as follower:
-        platform.function("followed", SOURCE, role=role)
-        platform.invoke("followed", "first")
-        first = _until(follower, 'said "first"')
-        platform.invoke("followed", "second")
-        second = _until(follower, 'said "second"')
-        follower.send_signal(signal.SIGINT)
-        rest, _ = follower.communicate(timeout=PATIENCE)
+        try:
+            platform.function("followed", SOURCE, role=role)
+            platform.invoke("followed", "first")
+            first = _until(follower, 'said "first"')
+            platform.invoke("followed", "second")
+            second = _until(follower, 'said "second"')
+            follower.send_signal(signal.SIGINT)
+            rest, _ = follower.communicate(timeout=PATIENCE)
+        finally:
+            follower.kill()
 
     assert 130 == follower.returncode
     assert 1 == (first + second + rest).count('said "first"')
 
 
 def _until(process: subprocess.Popen[str], word: str) -> str:
+    """What it writes, up to a line with a word; the test's own timeout bounds it."""
     seen = ""
     assert process.stdout
     while word not in seen:
-        ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
-        assert ready, seen
-        seen += process.stdout.readline()
+        line = process.stdout.readline()
+        assert line, seen
+        seen += line
     return seen
 
 
@@ -283,6 +286,8 @@ def test_the_aws_cli_runs_beneath(platform: Platform) -> None:
     """Its words, output and status are its own."""
     done = platform.casemate("aws", "lambda", "list-functions", "--output", "text")
     assert 0 == done.returncode, done.stderr
+    done = platform.casemate("aws", "sqs", "list-queues")
+    assert "`sqs`" in done.stderr, "version 1 needs the endpoint in its words for sqs"
     done = platform.casemate("aws", "lambda", "get-function", "--function-name", "nope")
     assert "ResourceNotFoundException" in done.stderr
     assert 255 == done.returncode

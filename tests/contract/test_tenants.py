@@ -25,9 +25,7 @@ def _denial(client: Any, call: str, **given: Any) -> tuple[str, str]:
     return error["Code"], error["Message"]
 
 
-def test_names_are_an_accounts_own(
-    platform: Platform, other: str, theirs: str
-) -> None:
+def test_names_are_an_accounts_own(platform: Platform, other: str, theirs: str) -> None:
     """The same name is another function, and lists show one's own only."""
     mine = platform.client("lambda", other)
     assert [] == mine.list_functions()["Functions"]
@@ -108,7 +106,9 @@ def test_permission_lets_another_account_invoke_and_no_more(
 
     answer = mine.invoke(FunctionName=theirs)
     assert theirs == json.load(answer["Payload"])
-    assert "AccessDeniedException" == _denial(mine, "get_function", FunctionName=theirs)[0]
+    assert (
+        "AccessDeniedException" == _denial(mine, "get_function", FunctionName=theirs)[0]
+    )
 
     lambda_.remove_permission(FunctionName="tenants", StatementId="neighbour")
     assert "AccessDeniedException" == _denial(mine, "invoke", FunctionName=theirs)[0]

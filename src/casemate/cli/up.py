@@ -25,7 +25,8 @@ def warden_command(mode: str, arguments: list[str]) -> list[str]:
     interpreter = str(Path(sys.executable).resolve())
     head = [interpreter, "-I", "-S", "-c", BOOT, str(site)]
     own = ["--python", sys.executable]
-    return [*head, *([] if mode == "up" else [mode]), *own, *arguments]
+    word = [] if mode == "up" else [mode]
+    return [*head, *word, *own, *_folder(arguments), *arguments]
 
 
 def replace_with_warden(mode: str, arguments: list[str]) -> NoReturn:
@@ -42,7 +43,7 @@ def replace_with_warden(mode: str, arguments: list[str]) -> NoReturn:
             file=sys.stderr,
         )
         raise SystemExit(1)
-    command = warden_command(mode, [*_folder(arguments), *arguments])
+    command = warden_command(mode, arguments)
     clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
     os.execve(command[0], command, clean)  # noqa: S606 — no shell; every word is ours
 

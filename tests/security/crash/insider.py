@@ -131,9 +131,7 @@ def inside(data: Path) -> Iterator[Insider]:
         ring = asyncio.run(_keys(node, line))
     connection = connect(node / "state.db", ring.named(FILE), writes=True)
     try:
-        yield Insider(
-            connection=connection, vault=Vault(ring, Envelope(os.urandom))
-        )
+        yield Insider(connection=connection, vault=Vault(ring, Envelope(os.urandom)))
     finally:
         connection.close()
         for path in node.rglob("*"):

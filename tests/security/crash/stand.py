@@ -156,8 +156,8 @@ def create_user(name: str) -> Ask:
     return query_call("iam", f"Action=CreateUser&Version=2010-05-08&UserName={name}")
 
 
-def put_policy(user: str, name: str) -> Ask:
-    """Give a user an inline policy."""
+def create_policy(name: str) -> Ask:
+    """Make a managed policy."""
     document = json.dumps(
         {
             "Version": "2012-10-17",
@@ -166,8 +166,8 @@ def put_policy(user: str, name: str) -> Ask:
     )
     return query_call(
         "iam",
-        f"Action=PutUserPolicy&Version=2010-05-08&UserName={user}"
-        f"&PolicyName={name}&PolicyDocument={quote(document)}",
+        f"Action=CreatePolicy&Version=2010-05-08&PolicyName={name}"
+        f"&PolicyDocument={quote(document)}",
     )
 
 
@@ -221,7 +221,7 @@ class Load:
         """Start every client."""
         makers: dict[str, Callable[[str], Ask]] = {
             "user": create_user,
-            "policy": lambda name: put_policy("holder", name),
+            "policy": create_policy,
             "group": create_group,
             "function": lambda name: create_function(name, self.role),
             "call": lambda name: invoke("echo", name),

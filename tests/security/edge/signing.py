@@ -162,9 +162,7 @@ def presign(ask: Ask, keys: Keys, *, expires: int) -> Ask:
     query = f"{ask.query}&{added}" if ask.query else added
     payload = hashlib.sha256(ask.body).hexdigest()
     signed = (("host", ask.host),)
-    _, signature = _signature(
-        keys, ask, when, _canonical(ask, query, signed, payload)
-    )
+    _, signature = _signature(keys, ask, when, _canonical(ask, query, signed, payload))
     return replace(ask, query=f"{query}&X-Amz-Signature={signature}")
 
 

@@ -89,9 +89,7 @@ def test_z1_wildcards_in_resources(person: Person, echo: str) -> None:
     person.may(allow("lambda:InvokeFunction??"))
     must_deny(person.tenant, lambda_.invoke, FunctionName=echo)
     person.may(allow("lambda:InvokeFunction", on=named(echo)))
-    must_deny(
-        person.tenant, lambda_.invoke, FunctionName=echo, Qualifier="$LATEST"
-    )
+    must_deny(person.tenant, lambda_.invoke, FunctionName=echo, Qualifier="$LATEST")
 
 
 @pytest.mark.parametrize("action", ["lаmbda:*", "lambda:＊", "ｌambda:InvokeFunction"])  # noqa: RUF001 — the attack
@@ -185,7 +183,11 @@ CONDITIONS: list[tuple[str, dict[str, dict[str, object]], bool]] = [
     ("ignore case", {"StringEqualsIgnoreCase": {"aws:username": "Z3"}}, True),
     ("missing key", {"StringEquals": {"aws:PrincipalTag/x": "1"}}, False),
     ("missing, negated", {"StringNotEquals": {"aws:PrincipalTag/x": "1"}}, True),
-    ("missing, if it exists", {"StringEqualsIfExists": {"aws:PrincipalTag/x": "1"}}, True),
+    (
+        "missing, if it exists",
+        {"StringEqualsIfExists": {"aws:PrincipalTag/x": "1"}},
+        True,
+    ),
     ("null", {"Null": {"aws:PrincipalTag/x": "true"}}, True),
     ("not null", {"Null": {"aws:username": "true"}}, False),
     ("all of none", {"ForAllValues:StringEquals": {"aws:TagKeys": ["a"]}}, True),
@@ -203,7 +205,11 @@ CONDITIONS: list[tuple[str, dict[str, dict[str, object]], bool]] = [
     ("truth", {"Bool": {"aws:SecureTransport": "true"}}, True),
     ("falsehood", {"Bool": {"aws:SecureTransport": "false"}}, False),
     ("ARN", {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:user/z3"}}, True),
-    ("ARN segments", {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:user/z?3"}}, False),
+    (
+        "ARN segments",
+        {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:user/z?3"}},
+        False,
+    ),
     ("region", {"StringEquals": {"aws:RequestedRegion": "us-east-1"}}, True),
     (
         "all must hold",
@@ -281,7 +287,9 @@ def test_z4_a_role_that_one_may_not_pass(alice: Tenant, echo: str) -> None:
     )
     kept = alice.client("lambda").get_function_configuration(FunctionName=echo)
     assert kept["Role"] == alice.role
-    passing = allow("iam:PassRole", on=strong, Condition=_passing("lambda.amazonaws.com"))
+    passing = allow(
+        "iam:PassRole", on=strong, Condition=_passing("lambda.amazonaws.com")
+    )
     person.may(allow("lambda:*"), passing)
     assert code_of(lambda_.create_function, **make) == ""
 

@@ -354,9 +354,7 @@ def test_h22_pipelined_answers_keep_their_order(
 ) -> None:
     """H22: many requests on one line are answered one by one, each with its own."""
     path = f"/2015-03-31/functions/{echo}/invocations"
-    asks = [
-        Ask(service="lambda", path=path, body=str(n).encode()) for n in range(20)
-    ]
+    asks = [Ask(service="lambda", path=path, body=str(n).encode()) for n in range(20)]
     with attacker.line() as line:
         line.say(b"".join(attacker.written(ask, keys) for ask in asks))
         bodies = [json.loads(line.hear().body) for _ in asks]

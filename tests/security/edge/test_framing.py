@@ -103,9 +103,7 @@ def test_h1_two_framings(
         line.say(TWO_STORIES[what] + smuggled)
         assert line.hear().status == 400
         assert line.is_closed()
-    assert calls == watch.counted(
-        "casemate_calls_total", operation="GetCallerIdentity"
-    )
+    assert calls == watch.counted("casemate_calls_total", operation="GetCallerIdentity")
 
 
 SIZES = {
@@ -144,7 +142,9 @@ def test_h2_more_than_an_event(attacker: Attacker, watch: Watch, keys: Keys) -> 
 def _resident(platform: Platform) -> int:
     """Give the bytes that the node holds in memory."""
     assert platform.process is not None
-    children = Path(f"/proc/{platform.process.pid}/task/{platform.process.pid}/children")
+    children = Path(
+        f"/proc/{platform.process.pid}/task/{platform.process.pid}/children"
+    )
     for pid in children.read_text().split():
         if b"casemate.app" in Path(f"/proc/{pid}/cmdline").read_bytes():
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

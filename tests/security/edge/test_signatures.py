@@ -199,9 +199,7 @@ def test_a5_two_proofs(attacker: Attacker, watch: Watch, keys: Keys) -> None:
         line for line in once.split(b"\r\n") if line.startswith(b"authorization:")
     )
     must_refuse(attacker, watch, once.replace(line, line + b"\r\n" + line))
-    must_refuse(
-        attacker, watch, once.replace(line, line + b"\r\n" + line.title())
-    )
+    must_refuse(attacker, watch, once.replace(line, line + b"\r\n" + line.title()))
     got = presign(replace(ask, method="GET", query=WHO, body=b""), keys, expires=60)
     must_refuse(attacker, watch, sign(got, keys))
     signature = got.query.rpartition("&")[2]
@@ -328,7 +326,9 @@ def test_a8_a_role_that_is_gone(
             ],
         }
     )
-    arn = iam.create_role(RoleName="gone", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    arn = iam.create_role(RoleName="gone", AssumeRolePolicyDocument=trust)["Role"][
+        "Arn"
+    ]
     given = sts.assume_role(RoleArn=arn, RoleSessionName="soon-gone")["Credentials"]
     session = Keys(
         id=given["AccessKeyId"],
@@ -345,9 +345,7 @@ def test_a8_a_role_that_is_gone(
     iam.delete_role(RoleName="gone")
 
 
-def test_a8_a_key_that_is_off(
-    attacker: Attacker, watch: Watch, alice: Tenant
-) -> None:
+def test_a8_a_key_that_is_off(attacker: Attacker, watch: Watch, alice: Tenant) -> None:
     """A8: an inactive key, a deleted key, a deleted user: refused at once."""
     iam = alice.client("iam")
     user = make_user(alice, "leaver", "logs:*")
@@ -386,9 +384,7 @@ def test_a9_other_algorithms(
     )
 
 
-def test_a15_nothing_unsigned_is_answered(
-    attacker: Attacker, watch: Watch
-) -> None:
+def test_a15_nothing_unsigned_is_answered(attacker: Attacker, watch: Watch) -> None:
     """A15: there is no caller that needs no proof, and no secret to guess."""
     for auth in ("", "Basic YWRtaW46YWRtaW4=", "Bearer x", "AWS admin:admin"):
         for path in ("/", "/metrics", "/debug/pprof/", "/healthz", "/console", "/env"):
@@ -399,7 +395,9 @@ def test_a15_nothing_unsigned_is_answered(
             assert answer.code == "MissingAuthenticationToken"
 
 
-def test_a15_guessing_is_throttled(platform: Platform, watch: Watch, user: Keys) -> None:
+def test_a15_guessing_is_throttled(
+    platform: Platform, watch: Watch, user: Keys
+) -> None:
     """A15: who fails too often waits, valid or not; nobody else does."""
     guesser, other = Attacker(platform), Attacker(platform)
     wrong = replace(user, secret="x" * 40)
@@ -450,9 +448,7 @@ def test_a16_a_cells_credentials_outside(
     assert evidence["bound_to"] not in refused.answer.body.decode()
 
 
-def test_a16_a_cells_credentials_in_another_cell(
-    watch: Watch, alice: Tenant
-) -> None:
+def test_a16_a_cells_credentials_in_another_cell(watch: Watch, alice: Tenant) -> None:
     """A16: nor do they work in another function's cell, which has its own."""
     stolen, _ = alice.invoke(alice.deploy(CREDENTIALS))
     name = alice.deploy(CALLER, MemorySize=512, Timeout=20)

@@ -91,7 +91,10 @@ class Stories:
                     return None
                 if needle in entry.data:
                     data = chain.unpacked(entry.position, entry.at, entry.data).data
-                    return Found(record=orjson.loads(data), position=entry.position)
+                    record = orjson.loads(data)
+                    # A caller's parameters may hold the very words of a record.
+                    if record.get("requestID") == request_id:
+                        return Found(record=record, position=entry.position)
             if not page:
                 return None
             position = page[-1].position

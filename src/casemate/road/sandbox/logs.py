@@ -151,6 +151,10 @@ class CellLog:
 
     def _cut(self, pipe: _Pipe, data: bytes) -> None:
         """Cut bytes into lines; a line past the limit becomes several."""
+        if b"\n" not in data and len(pipe.partial) + len(data) <= LINE_LIMIT:
+            # Bytes that come one by one must not have the whole line copied each time.
+            pipe.partial += data
+            return
         *whole, rest = (bytes(pipe.partial) + data).split(b"\n")
         entries: list[Line] = []
         for one in whole:
