@@ -197,7 +197,8 @@ def _rooms(found: Rooms) -> str:
     cpu += [("together", number(sum(found.cpu.values()) * US, 0))]
     return f"""## Where a warm call goes
 
-Means over one connection, of the middle one of five stretches, from the platform's own metrics and from /proc.
+Means over one connection, of the middle one of five stretches: \
+from the platform's own metrics, and from /proc.
 `dispatch` holds the way to the cell, the function and the way back; \
 TLS, HTTP and the reading of the request are before the call begins.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from platform_harness import TRUST, Platform, zipped
 
 SOURCE = "def handler(event, context):\n    print('{0}')\n    return '{0}'\n"

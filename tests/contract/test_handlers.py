@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import aws_lambda_powertools
 import pytest
-from platform_harness import Platform
 
 from contract.reading import lines_of
+from platform_harness import Platform
 
 CONTEXT = """
 import os
@@ -339,8 +340,6 @@ def queue(event: SQSEvent, context: LambdaContext):
 @pytest.fixture(name="powertools", scope="module")
 def _powertools() -> dict[str, bytes | str]:
     """Powertools with what it needs, as `pip install -t` would lay it out."""
-    import aws_lambda_powertools
-
     site = Path(aws_lambda_powertools.__file__).parents[1]
     wanted = (
         *("aws_lambda_powertools", "pydantic", "pydantic_core", "annotated_types"),

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from platform_harness import TRUST, Platform
 
 from contract.implemented import every_operation
+from platform_harness import TRUST, Platform
 
 READ = json.dumps(
     {

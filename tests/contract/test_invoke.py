@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from platform_harness import Platform
+
+from platform_harness import Platform, zipped
 
 LIMIT = 6_291_456
 ANSWER_LIMIT = 6_291_556
@@ -82,8 +83,6 @@ def test_what_is_not_json_is_refused(lambda_: Any, echo: str) -> None:
 
 def test_a_dry_run_runs_nothing(lambda_: Any, logs: Any, role: str) -> None:
     """It says that one may invoke; no code runs, so there is no log either."""
-    from platform_harness import zipped
-
     lambda_.create_function(
         FunctionName="dry",
         Runtime="python3.11",

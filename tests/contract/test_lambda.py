@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from platform_harness import Platform, zipped
 
 from contract.implemented import every_operation
+from platform_harness import Platform, zipped
 
 FIRST = "def handler(event, context):\n    return 'first'\n"
 SECOND = "def handler(event, context):\n    return 'second'\n"

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from platform_harness import Platform
 
 from contract.implemented import every_operation
+from platform_harness import Platform
 
 
 def _assumable(iam: Any, name: str, account: str, **condition: Any) -> str:

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from platform_harness import Platform
+
+from platform_harness import Platform, zipped
 
 HELLO = "def handler(event, context):\n    return context.invoked_function_arn\n"
 
@@ -75,8 +76,6 @@ def test_logs_and_roles_of_another_account_are_not_seen(
 def test_a_role_of_another_account_is_not_passed(
     platform: Platform, other: str, role: str
 ) -> None:
-    from platform_harness import zipped
-
     mine = platform.client("lambda", other)
 
     code, _ = _denial(

@@ -345,7 +345,6 @@ def test_p10_reading_a_package_runs_none_of_it(tenant: Tenant) -> None:
     "variables",
     [
         {"LD_PRELOAD": "/var/task/evil.so"},
-        {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"},
         {"PYTHONPATH": "/var/task/evil", "PYTHONSTARTUP": "/var/task/evil.py"},
         {"LD_LIBRARY_PATH": "/var/task/lib"},
     ],

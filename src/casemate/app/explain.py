@@ -1,9 +1,15 @@
-"""The story of one request: its record, and what the function wrote."""
+"""
+The story of one request: its record, and what the function wrote.
+
+An older record is looked for in the log, which may take long: that is done beside
+the loop, and by few at once.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, final
 
 from casemate.core.arn import Arn, NotAnArnError
@@ -13,6 +19,7 @@ from casemate.services.logs.model import GroupRef
 from casemate.services.logs.requests import RequestLines
 
 _FUNCTION: Final = "function:"
+_AT_ONCE: Final = 2
 
 
 @final
@@ -32,9 +39,16 @@ class Explainer:
 
     stories: Stories
     lines: RequestLines
+    _seats: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(_AT_ONCE)
+    )
 
     async def story(self, account: str, request_id: str) -> Told | None:
         """Give the story, or None for a request that is not the account's."""
+        async with self._seats:
+            return await asyncio.to_thread(self._story, account, request_id)
+
+    def _story(self, account: str, request_id: str) -> Told | None:
         found = self.stories.find(account, request_id)
         if found is None:
             return None

@@ -156,7 +156,10 @@ def env(
     add_help_option=False,
 )
 def aws(context: typer.Context) -> None:
-    """Run the aws CLI against this platform."""
+    """Run the aws CLI against this platform; its words follow."""
+    if not context.args or context.args[0] in {"--help", "-h"}:
+        typer.echo(context.get_help())
+        return
     endpoint = session.adopt(None, None)
     beside = Path(sys.executable).parent / "aws"
     program = str(beside) if beside.exists() else "aws"

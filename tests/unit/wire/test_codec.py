@@ -170,3 +170,15 @@ def test_a_list_is_read_in_the_order_of_its_numbers() -> None:
     read = codec.decode(codec.route(sent), sent)
 
     assert [f"k{i}" for i in range(1, 12)] == read["TagKeys"]
+
+
+def test_an_error_has_its_message_though_its_shape_has_no_member_for_it() -> None:
+    """CloudWatch Logs' errors have none in the model; AWS sends it, clients read it."""
+    reply = wire.load("logs").encode_error(
+        "GetLogEvents", "ResourceNotFoundException", "there is none", 400, "id"
+    )
+
+    assert {
+        "__type": "ResourceNotFoundException",
+        "message": "there is none",
+    } == json.loads(reply.body)

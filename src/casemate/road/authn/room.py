@@ -203,6 +203,7 @@ class Authn:
                 bound_to=claims.cell,
                 used_in=cell or "outside",
                 role=claims.role_arn,
+                provenAccount=claims.account,
             )
         return principal
 

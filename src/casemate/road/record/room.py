@@ -5,7 +5,8 @@ The record room: an entry for every call, opened first and closed on every endin
    written, and every call when too many records wait already.
 2. Each room that the call leaves closes a span.
 3. Closing writes one audit record.  That of a mutation is durable before its
-   answer; that of a data call is durable with the next group.
+   answer; that of a data call is durable with the next group.  Refusals of
+   those who were never proven are written up to a rate (`strangers`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from casemate.core.errors import Refusal
 from casemate.road.record import trail
 from casemate.road.record.metrics import Metrics
 from casemate.road.record.story import Recent
+from casemate.road.record.strangers import Strangers
 
 _LONGEST: Final = 16_384
 """Bytes of a record; a longer one loses its request parameters."""
@@ -51,6 +53,7 @@ class Record:
     metrics: Metrics
     recent: Recent
     clock: Clock
+    strangers: Strangers = field(default_factory=Strangers)
 
     def __call__(self, arrival: Arrival) -> Entry:
         """Open an entry, or raise a Refusal."""
@@ -93,12 +96,21 @@ class Entry:
         took = clock.monotonic() - self.arrival.started
         self.room.metrics.call(operation.service, operation.name, word, took)
         at = clock.now()
+        if self.who is None and error is not None:
+            untold = self._untold()
+            if untold is None:
+                return  # counted, and told with the next that is written
+            extra["untold"] = untold
         data = self._data(at, error, extra)
         self.room.recent.add(self.arrival.id, self.who, data)
         if operation.mutates:
             await self.room.book.append(int(at * 1000), data)  # (3)
         else:
             self.room.book.append_soon(int(at * 1000), data)
+
+    def _untold(self) -> int | None:
+        source = self.arrival.cell or self.arrival.peer
+        return self.room.strangers.told(source, self.room.clock.monotonic())
 
     def _data(
         self,

@@ -130,7 +130,7 @@ def event(
         "eventType": "AwsApiCall",
         "managementEvent": operation.name != "Invoke",
         "eventCategory": "Management" if operation.name != "Invoke" else "Data",
-        "recipientAccountId": principal.account if principal else "",
+        "recipientAccountId": principal.account if principal else _proven(extra),
         "resources": _resources(allowed, extra),
         "additionalEventData": {
             "ended": round(at, 6),
@@ -145,6 +145,13 @@ def event(
     if error:
         record["errorCode"], record["errorMessage"] = error[0], error[1][:_TEXT]
     return record
+
+
+def _proven(extra: Mapping[str, object]) -> str:
+    """Name the account whose credentials were good, and used out of place."""
+    evidence = extra.get("evidence")
+    found = evidence.get("provenAccount") if isinstance(evidence, Mapping) else None
+    return found if isinstance(found, str) else ""
 
 
 def _resource(allowed: Allowed | None, extra: Mapping[str, object]) -> str | None:

@@ -6,9 +6,10 @@ The environment variables of a function.
 3. A value can be in a process's environment at all: no NUL.
 4. No value is a secret by its form, unless the operator allows it.
 
-`PATH`, `LD_LIBRARY_PATH`, `PYTHONPATH`, `NODE_OPTIONS`, `LD_PRELOAD` and
-`AWS_LAMBDA_EXEC_WRAPPER` may be set, as in AWS: they reach the function's own
-process in its own cell, after its limits are in force, and nothing before.
+`PATH`, `LD_LIBRARY_PATH`, `PYTHONPATH`, `NODE_OPTIONS` and `LD_PRELOAD` may be
+set, as in AWS: they reach the function's own process in its own cell, after its
+limits are in force, and nothing before.  `AWS_LAMBDA_EXEC_WRAPPER` is refused by
+name: no wrapper is run here.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 """
@@ -62,6 +63,8 @@ RESERVED: Final = frozenset(
 )
 """AWS's list, and the two by which a cell finds the platform's endpoint here."""
 
+WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]+", re.ASCII)
 
 
@@ -76,6 +79,11 @@ def check(
             "environment variables you have provided contains reserved keys that are "
             "currently not supported for modification. Reserved keys used in this "
             f"request: {', '.join(reserved)}"
+        )
+    if WRAPPER in variables:
+        raise invalid(
+            f"`{WRAPPER}` is not applied by this platform yet, so it is refused; "
+            "leave it out"
         )
     for name in variables:
         if not _NAME.fullmatch(name):

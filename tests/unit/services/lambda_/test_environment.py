@@ -32,7 +32,6 @@ def test_a_reserved_name_is_refused_as_aws_does(name: str) -> None:
         "LD_LIBRARY_PATH",
         "PYTHONPATH",
         "NODE_OPTIONS",
-        "AWS_LAMBDA_EXEC_WRAPPER",
         "AWS_XRAY_DEBUG_MODE",
         "LANG",
         "Ab",
@@ -41,6 +40,12 @@ def test_a_reserved_name_is_refused_as_aws_does(name: str) -> None:
 def test_what_aws_allows_is_allowed(name: str) -> None:
     """It reaches the tenant's own process only."""
     assert {name: "x"} == check({name: "x"})
+
+
+def test_a_wrapper_is_refused_by_name() -> None:
+    """What would be accepted and not run is refused."""
+    with pytest.raises(Invalid, match="AWS_LAMBDA_EXEC_WRAPPER"):
+        check({"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"})
 
 
 @pytest.mark.parametrize("name", ["", "A", "1A", "_A", "A-B", "A B", "A\n", "Ä1"])
