@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import final
 
 from casemate.core.operation import Operation, Parameters, Scope
-from casemate.core.principal import Principal
+from casemate.core.principal import Kind, Principal
 
 
 class Door(StrEnum):
@@ -127,7 +127,12 @@ class Known:
     @property
     def scope(self) -> Scope:
         """Where the call is made: the caller's account, the request's region."""
-        return Scope(account=self.principal.account, region=self.arrival.region)
+        who = self.principal
+        return Scope(
+            account=who.account,
+            region=self.arrival.region,
+            user=who.name if who.kind is Kind.USER else "",
+        )
 
 
 @final

@@ -16,10 +16,16 @@ datetime, lists and mappings of these."""
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Where a call is made: what fills in the half of an ARN the caller left out."""
+    """
+    Where a call is made: what fills in the half of an ARN the caller left out.
+
+    user: the name of the IAM user who calls, or empty: some operations of IAM
+    mean the caller when they name nobody.
+    """
 
     account: str
     region: str
+    user: str = ""
 
 
 @final

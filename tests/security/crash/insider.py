@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -64,17 +65,12 @@ class Stream:
             "ORDER BY position",
             (self.number,),
         ).fetchall()
-        return [
-            Row(
-                position=position,
-                at=at,
-                kind=kind,
-                data=self.vault.open(
-                    SHARED, data, "entry", self.name, self.number, position, at, kind
-                ),
-            )
-            for position, at, kind, data in found
-        ]
+        return [self._row(*row) for row in found]
+
+    def _row(self, position: Any, at: Any, kind: Any, data: Any) -> Row:
+        place = ("entry", self.name, self.number, position, at, kind)
+        opened = self.vault.open(SHARED, data, *place)
+        return Row(position=position, at=at, kind=kind, data=opened)
 
     def write(self, rows: list[Row]) -> None:
         """Put other entries in their place, every seal right."""
@@ -142,17 +138,17 @@ def inside(data: Path) -> Iterator[Insider]:
 def put_back(data: Path, copy: Path) -> Iterator[None]:
     """Undo everything that a block does to a data folder."""
     for part in ("node", "keyholder"):
-        _copy(data / part, copy / part)
+        copied(data / part, copy / part)
     try:
         yield
     finally:
         for part in ("node", "keyholder"):
             shutil.rmtree(data / part)
-            _copy(copy / part, data / part)
+            copied(copy / part, data / part)
             shutil.rmtree(copy / part)
 
 
-def _copy(source: Path, target: Path) -> None:
+def copied(source: Path, target: Path) -> None:
     """Copy a folder with its owners, and without the space that is held back."""
     leave_out = shutil.ignore_patterns("reserve")
     shutil.copytree(source, target, ignore=leave_out)

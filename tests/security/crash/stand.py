@@ -109,6 +109,7 @@ class Stand(Platform):
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            text=True,
         )
 
     def again(self) -> None:
@@ -139,7 +140,7 @@ def still_there(processes: set[tuple[int, str]], seconds: float = 15.0) -> set[i
 @contextmanager
 def standing(*arguments: str) -> Iterator[Stand]:
     """Run a platform on a folder of its own, removed at the end."""
-    data = Path(tempfile.mkdtemp(prefix="casemate-test-", dir="/var/tmp"))  # noqa: S108 — root's, and every user can pass through it
+    data = Path(tempfile.mkdtemp(prefix="casemate-test-", dir="/var/tmp"))
     stand = Stand(data, *arguments)
     try:
         stand.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,14 +103,14 @@ def test_l1_a_disk_of_yesterday(stand: Stand, tmp_path: Path) -> None:
     """L1: the node's folder put back to an older day: the keyholder knows more."""
     yesterday = tmp_path / "yesterday"
     with put_back(stand.data, tmp_path / "copy"):
-        insider._copy(stand.data / "node", yesterday)
+        insider.copied(stand.data / "node", yesterday)
         stand.again()
         attacker, keys = Attacker(stand), Keys.of(stand.variables)
         for _ in range(5):
             assert attacker.ask(identity_call(), keys).status == 200
         assert stand.stop() == 0
-        insider.shutil.rmtree(stand.data / "node")
-        insider._copy(yesterday, stand.data / "node")
+        shutil.rmtree(stand.data / "node")
+        insider.copied(yesterday, stand.data / "node")
         status, verdict = _offline(stand)
         assert status == 1, verdict
         found = {finding["Fault"] for finding in verdict["Findings"]}

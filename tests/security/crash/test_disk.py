@@ -33,7 +33,7 @@ LIST = json_call("logs", "Logs_20140328.DescribeLogGroups", {"limit": 1})
 @pytest.fixture
 def disk() -> Iterator[Path]:
     """A small file system of its own; runtime images and the reserve fit."""
-    folder = Path(tempfile.mkdtemp(prefix="casemate-test-", dir="/var/tmp"))  # noqa: S108 — root's, and every user can pass through it
+    folder = Path(tempfile.mkdtemp(prefix="casemate-test-", dir="/var/tmp"))
     options = f"size={DISK},mode=0710"
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "casemate-test", str(folder)],

@@ -41,6 +41,14 @@ def stand() -> Iterator[Stand]:
         yield stand
 
 
+def _is_answered(attacker: Attacker, keys: Keys) -> bool:
+    """Tell whether a new caller gets any answer."""
+    try:
+        return attacker.ask(identity_call(), keys).status != 0
+    except OSError:
+        return False
+
+
 def _stopped_under(stand: Stand, seconds: str) -> tuple[Answer, float]:
     """Stop while a function sleeps; give its caller's answer and the time it took."""
     heard: list[Answer] = []
@@ -58,9 +66,7 @@ def _stopped_under(stand: Stand, seconds: str) -> tuple[Answer, float]:
     assert stand.process is not None
     stand.process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
-    with pytest.raises(OSError, match="refused|reset|closed|EOF|timed out"):
-        attacker.ask(identity_call(), keys).headers["date"]
-        raise ConnectionRefusedError("refused: the answer was silence")
+    assert not _is_answered(attacker, keys)
     thread.join(30)
     assert stand.process.wait(30) == 0
     took = time.monotonic() - began

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import random
+import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -131,7 +131,7 @@ def test_o7_every_process_killed_under_load(stand: Stand) -> None:
         keys = Keys.of(stand.variables)
         load = Load(stand=stand, keys=keys, role=role, turn=f"{turn}-{victim}")
         load.begin()
-        time.sleep(0.15 + random.random() * 0.5)
+        time.sleep(0.15 + secrets.randbelow(500) / 1000)
         old = stand.everything()
         killed_at = time.monotonic()
         stand.kill_one(victim)

@@ -249,10 +249,12 @@ def test_h6_two_hosts(attacker: Attacker, watch: Watch, keys: Keys) -> None:
 def test_plain_http_is_refused(platform: Platform, watch: Watch) -> None:
     """H6: nothing is answered without TLS but what this port is."""
     port = Attacker(platform).port
-    with counts_strangers(watch, "Front"):
-        with socket.create_connection(("127.0.0.1", port), 10) as sock:
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert b"this port speaks HTTPS only" in sock.recv(4096)
+    with (
+        counts_strangers(watch, "Front"),
+        socket.create_connection(("127.0.0.1", port), 10) as sock,
+    ):
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"this port speaks HTTPS only" in sock.recv(4096)
 
 
 def test_h2_slow_heads_end(

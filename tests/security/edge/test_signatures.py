@@ -448,7 +448,7 @@ def test_a16_a_cells_credentials_outside(
     assert evidence["bound_to"] not in refused.answer.body.decode()
 
 
-def test_a16_a_cells_credentials_in_another_cell(watch: Watch, alice: Tenant) -> None:
+def test_a16_a_cells_credentials_in_another_cell(alice: Tenant) -> None:
     """A16: nor do they work in another function's cell, which has its own."""
     stolen, _ = alice.invoke(alice.deploy(CREDENTIALS))
     name = alice.deploy(CALLER, MemorySize=512, Timeout=20)

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from casemate.core.call import Admitted
+from casemate.core.errors import Invalid
 from casemate.services.iam import refusals, store
 from casemate.services.iam.given import GIVEN, PREFIX
 from casemate.services.iam.model import (
@@ -23,7 +24,7 @@ from casemate.services.iam.model import (
 )
 from casemate.services.iam.names import text
 from casemate.services.iam.store import Draft, Reader
-from casemate.services.iam.targets import unmoved
+from casemate.services.iam.targets import unmoved, user_name
 
 KEPT_ROLE = "casemate-administrator"
 """The role by which `casemate env` enters an account.  It is the platform's."""
@@ -44,8 +45,13 @@ ROLE = Sort(kind="role", member="RoleName", inline_limit=10_240, attached_limit=
 
 
 def find_user(call: Admitted, reader: Reader) -> User:
-    """Give the user that a call is about.  Raises NotFound."""
-    name = text(call.parameters, "UserName")
+    """Give the user that a call is about.  Raises NotFound, Invalid."""
+    name = user_name(call.parameters, call.scope)
+    if not name:
+        raise Invalid(
+            "Must specify userName when calling with non-User credentials",
+            code="ValidationError",
+        )
     user = reader.user(call.principal.account, name)
     if user is None:
         raise refusals.no_user(name)

@@ -53,8 +53,13 @@ def _arn(scope: Scope, resource: str) -> str:
 
 
 def the_user(parameters: Parameters, scope: Scope) -> str:
-    """Name a user that should be there."""
-    return _arn(scope, f"user/{optional(parameters, 'UserName')}")
+    """Name a user that should be there; who names nobody means themselves."""
+    return _arn(scope, f"user/{user_name(parameters, scope)}")
+
+
+def user_name(parameters: Parameters, scope: Scope) -> str:
+    """Give the user that is named, or the one who calls; empty for a role's session."""
+    return optional(parameters, "UserName") or scope.user
 
 
 def the_role(parameters: Parameters, scope: Scope) -> str:
@@ -194,7 +199,7 @@ class Located:
         self, operation: Operation, parameters: Parameters, scope: Scope
     ) -> User | Role | ManagedPolicy | None:
         if operation.resource is the_user:
-            return self.reader.user(scope.account, optional(parameters, "UserName"))
+            return self.reader.user(scope.account, user_name(parameters, scope))
         if operation.resource is the_role:
             return self.reader.role(scope.account, optional(parameters, "RoleName"))
         return self.reader.policy(scope.account, optional(parameters, "PolicyArn"))
