@@ -162,12 +162,13 @@ def _container(platform: Casemate) -> Iterator[Callable[[], list[str]]]:
     )
     if runc is None:
         raise FileNotFoundError("runc is not installed")
+    image = _image(platform)
     bundle = Path(tempfile.mkdtemp(prefix="casemate-bench-", dir="/var/tmp"))
     bundle.chmod(0o755)
     root = bundle / "rootfs"
     root.mkdir()
     turn = iter(range(1_000_000))
-    subprocess.run(["mount", "--bind", _image(platform), root], check=True)
+    subprocess.run(["mount", "--bind", image, root], check=True)
     try:
         (bundle / "config.json").write_text(json.dumps(_configuration()), "utf-8")
         state = ["--root", str(bundle / "state")]

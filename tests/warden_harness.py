@@ -277,7 +277,8 @@ class PythonCell:
     def assign(self, memory_mb: int = 256, tree: str | None = None) -> None:
         """With the smallest /tmp that the protocol knows."""
         size = {"memory_mb": memory_mb, "ephemeral_mb": 512}
-        self.warden.do("assign", (), cell=self.name, tree=tree, **size)
+        given = self.warden.do("assign", (), cell=self.name, tree=tree, **size)
+        self.fds.update(given["fds"])
 
     def close(self) -> dict[str, Any]:
         """Ends it; a second time does nothing."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from casemate_warden import kernel, ranges, sweep
+from casemate_warden import cgroups, facts, kernel, ranges, sweep
 from casemate_warden.cells import Cells
 from casemate_warden.house import House
 from casemate_warden.images import Image
@@ -20,6 +20,7 @@ from casemate_warden.opening import Site
 from casemate_warden.trees import Trees
 from casemate_warden.verbs import Verbs
 
+CELLS_PERCENT: Final = 80  # of the host's memory, for all cells and trees
 _CHILD_SUBREAPER: Final = 36  # prctl(2)
 
 
@@ -58,6 +59,7 @@ class Assembly:
             self.house.add_image(image)
         self._lease = ranges.Lease(plan.run.parent)
         self._ranges = ranges.Ranges(self._lease.section)
+        cgroups.bound(plan.parent, facts.memory_mb() * CELLS_PERCENT // 100)
 
     def serve(self, node: Peer, egress: Peer, certificate: str) -> Verbs:
         """Answers the node's verbs from now on, and tells egress of each cell."""

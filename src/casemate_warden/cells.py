@@ -25,7 +25,7 @@ from casemate_warden.life import Life
 from casemate_warden.life import Stage as Step
 from casemate_warden.network import Network
 from casemate_warden.ranges import Ranges
-from casemate_warden.trees import Trees, memory_filesystem
+from casemate_warden.trees import Trees, gauge, memory_filesystem
 from casemate_warden.words import Refused
 
 WORKSHOP_MB: Final = 512
@@ -168,7 +168,8 @@ class Cells:
         """
         Gives a waiting cell its code, its /tmp and its limits. Well under 1 ms.
 
-        The hard limit holds /tmp as well, because its pages count as memory.
+        The hard limit holds /tmp as well, because its pages count as memory; the
+        node gets a gauge of /tmp with which it tells the two apart.
         """
         found = self._get(cell)
         group = found.held()
@@ -176,9 +177,9 @@ class Cells:
         found.life.enter(Step.ASSIGNED)
         if tree is not None:
             self._mount(found, "task", self._trees.lend(tree, cell))
-        self._mount_tmp(found, ephemeral_mb)
         group.limit(memory_mb + ephemeral_mb, memory_mb)
-        return Answer(body={})
+        scratch = self._mount_tmp(found, ephemeral_mb)
+        return Answer(body={}, descriptors={"scratch": scratch})
 
     def workshop(self, cell: str, tree: str, digest: str, package: int) -> Steps:
         """Gives a waiting cell an empty tree to unpack `package` into."""
@@ -191,14 +192,19 @@ class Cells:
         if self._get(cell).life.stage is not Step.WORKSHOP:
             raise Refused("wrong_stage", "the cell was closed meanwhile")
         self._mount(found, "task", self._trees.make(tree, cell, found.first_uid))
-        self._mount_tmp(found, WORKSHOP_TMP_MB)
+        os.close(self._mount_tmp(found, WORKSHOP_TMP_MB))
         group.limit(WORKSHOP_MB, CORE_MB)  # one core: a deployment waits for it
         return Answer(body={})
 
-    def _mount_tmp(self, cell: Cell, size_mb: int) -> None:
+    def _mount_tmp(self, cell: Cell, size_mb: int) -> int:
+        """A fresh one; the caller owns the gauge that it returns."""
         inodes = size_mb * INODES_PER_MB
         mount = memory_filesystem(size_mb, inodes, cell.first_uid, mode="1777")
-        self._mount(cell, "tmp", mount)
+        try:
+            kernel.attach(mount, cell.stage.late["tmp"])
+            return gauge(mount)
+        finally:
+            os.close(mount)
 
     def _mount(self, cell: Cell, place: str, mount: int) -> None:
         """Over the root of the warden's side of a stage; no path is looked up."""

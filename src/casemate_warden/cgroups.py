@@ -28,12 +28,14 @@ MB: Final = 1 << 20
 SHARED: Final = {
     1: {
         "memory_peak": ("memory", "memory.max_usage_in_bytes"),
+        "memory_now": ("memory", "memory.usage_in_bytes"),
         "memory_stat": ("memory", "memory.stat"),
         "memory_events": ("memory", "memory.oom_control"),
         "freezer": ("freezer", "freezer.state"),
     },
     2: {
         "memory_peak": ("", "memory.peak"),
+        "memory_now": ("", "memory.current"),
         "memory_stat": ("", "memory.stat"),
         "memory_events": ("", "memory.events"),
         "freezer": ("", "cgroup.freeze"),
@@ -179,6 +181,18 @@ def _folders(lines: list[str], name: str, number: int) -> Iterator[tuple[str, Pa
             continue
         for controller in controllers.removeprefix("name=").split(","):
             yield controller, ROOT / (controller or "unified") / path.lstrip("/")
+
+
+def bound(name: str, memory_mb: int) -> None:
+    """Makes the group above all cells of a platform: together they have no more."""
+    folder, files = ROOT / "memory" / name, ["memory.limit_in_bytes", _WITH_SWAP]
+    if version() == 2:  # noqa: PLR2004 — the version's own number
+        (ROOT / "cgroup.subtree_control").write_text("+memory", "ascii")
+        folder, files = ROOT / name, ["memory.max"]
+    folder.mkdir(mode=0o755, exist_ok=True)
+    for file in files:
+        if file != _WITH_SWAP or (folder / file).exists():
+            (folder / file).write_text(str(memory_mb * MB), "ascii")
 
 
 def parents(name: str) -> list[Path]:

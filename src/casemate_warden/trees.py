@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -156,3 +157,20 @@ def memory_filesystem(size_mb: int, inodes: int, first_uid: int, mode: str) -> i
         if error.errno != errno.EINVAL:
             raise
         return kernel.filesystem("tmpfs", _SAFE, **options)
+
+
+def gauge(mount: int) -> int:
+    """
+    A descriptor that tells how full a fresh filesystem is, and nothing else.
+
+    One on the root would do for fstatvfs(2), but its holder could also look up what
+    lies below and, by `..`, above. This one is O_PATH on a file of root's without
+    name, mode or content: it leads nowhere and cannot be opened or linked.
+    It keeps the filesystem's memory until it is closed.
+    """
+    os.mknod("gauge", stat.S_IFREG, dir_fd=mount)
+    flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open("gauge", flags, dir_fd=mount)
+    finally:
+        os.unlink("gauge", dir_fd=mount)

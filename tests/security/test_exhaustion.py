@@ -132,6 +132,24 @@ def test_q2_memory_ends_inside(hungry: Probe, other_probe: Probe, way: str) -> N
     survivors(hungry, other_probe)
 
 
+@pytest.fixture(scope="module")
+def roomy(tenant: Tenant) -> Probe:
+    """A function with the least memory and much more scratch."""
+    size = {"Size": 4_096}
+    return Probe(tenant, "roomy", Timeout=60, MemorySize=128, EphemeralStorage=size)
+
+
+@pytest.mark.parametrize("way", MEMORY)
+def test_q2_large_scratch_is_no_memory(
+    roomy: Probe, other_probe: Probe, way: str
+) -> None:
+    """Q2: what `/tmp` may hold cannot be had as memory, not even while it is empty."""
+    answer, response = roomy.send(MEMORY[way])
+    assert response["FunctionError"] == "Unhandled"
+    assert answer["errorType"] == "Runtime.OutOfMemory"
+    survivors(roomy, other_probe)
+
+
 def test_q2_the_kernel_s_own_memory_is_counted(
     short: Probe, other_probe: Probe
 ) -> None:
@@ -221,6 +239,15 @@ def test_q3_tmp_is_as_large_as_configured(
             assert made <= 512
         tenant.client("lambda").delete_function(FunctionName=name)
     survivors(short, other_probe)
+
+
+def test_q3_a_full_tmp_needs_no_memory(tenant: Tenant, other_probe: Probe) -> None:
+    """Q3: with 128 MB of memory all 512 MB of `/tmp` are there, and no more."""
+    name = tenant.deploy(FILL, Timeout=60, MemorySize=128)
+    answer, response = tenant.invoke(name, "fallocate")
+    assert "FunctionError" not in response, answer
+    assert answer[:2] == [512, 28]
+    assert other_probe.said("'alive'") == "alive"
 
 
 def test_q4_open_files_have_an_end(short: Probe, other_probe: Probe) -> None:

@@ -24,7 +24,7 @@ from casemate.core.call import Request
 from casemate.core.errors import Unauthenticated
 from casemate.road.authn import sigv4
 
-SECRET = "an example of a secret access key, 40 ch"  # noqa: S105 — made up
+SECRET = "an example of a secret access key, 40 ch"
 HOST = "127.0.0.1:4443"
 TARGET = "/2015-03-31/functions/hello/invocations"
 EXPECT = sigv4.Expectations(service="lambda", regions=frozenset({"us-east-1"}))

@@ -66,28 +66,36 @@ class Node:
             await self._tell_start(house)
             self._is_ready = True
             orders.say({"verb": "ready"})
-            grace = await self._serve(orders)
+            order = await self._serve(orders)
             self._is_ready = False
-            await front.drain(grace)
-            await ingress.settle(grace)
-            await house.sandbox.drain(grace)
-        orders.say({"verb": "drained"})
-        await self._until_stop(orders)
+            # One grace for all three: the warden waits for no second one.
+            end = self._clock.monotonic() + self._grace(order)
+            await front.drain(self._until(end))
+            await ingress.settle(self._until(end))
+            await house.sandbox.drain(self._until(end))
+        if order.get("verb") == "drain":
+            orders.say({"verb": "drained"})
+            await self._until_stop(orders)
         for anchor in self._anchors:
             anchor.close()
 
-    async def _serve(self, orders: Orders) -> float:
-        """Wait for the end; give the seconds that calls under way have."""
+    @staticmethod
+    async def _serve(orders: Orders) -> Mapping[str, object]:
+        """Wait for the order that ends the service: `drain`, or `stop` at once."""
         while True:
             order = await orders.next()
-            match order.get("verb"):
-                case "drain":
-                    grace = order.get("grace")
-                    if isinstance(grace, int | float):
-                        return float(grace)
-                    return self._settings.grace
-                case "stop":
-                    return 0.0
+            if order.get("verb") in ("drain", "stop"):
+                return order
+
+    def _grace(self, order: Mapping[str, object]) -> float:
+        """Give the seconds that calls under way have."""
+        if order.get("verb") == "stop":
+            return 0.0
+        grace = order.get("grace")
+        return float(grace) if isinstance(grace, int | float) else self._settings.grace
+
+    def _until(self, end: float) -> float:
+        return max(0.0, end - self._clock.monotonic())
 
     @staticmethod
     async def _until_stop(orders: Orders) -> None:

@@ -90,7 +90,8 @@ class Stand(Platform):
             self.kill()
             return
         os.kill(self.child(name), signal.SIGKILL)
-        assert self.process.wait(60) == 1
+        # Well before the warden would have to kill the others as well.
+        assert self.process.wait(4.5) == 1
         self.await_line(f"{name} ended, so the platform stops")
 
     def await_line(self, text: str) -> None:

@@ -92,7 +92,7 @@ def test_o7_patience_ends(stand: Stand) -> None:
     """O7: a call that outlasts the grace ends with it, and nothing is left."""
     answer, took = _stopped_under(stand, "50")
     assert answer.status != 200
-    assert took < GRACE * 2 + 8
+    assert took < GRACE + 5
     stand.again()
     assert stand.client("casemate").verify_audit()["Sound"]
 

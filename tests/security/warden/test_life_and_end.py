@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import warden_harness as harness
-from casemate_warden import cgroups, sweep
+from casemate_warden import cgroups, facts, sweep
 from casemate_warden.images import Image
 
 pytestmark = pytest.mark.root
@@ -182,6 +182,40 @@ def test_memory_beyond_the_limit_ends_the_cell_alone(
     assert warden.do("status")["cells"]["waiting"] == 1
 
 
+def test_all_cells_together_have_a_limit(warden: harness.Warden, cell: Opener) -> None:
+    """Q2: four fifths of the host, above every cell; the rest is never theirs."""
+    one = cell()
+    first = cgroups.version() == 1
+    names = (
+        ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+        if first
+        else ("memory.max",)
+    )
+    folder = cgroups.ROOT / ("memory" if first else "") / warden.parent
+    assert (folder / one.name).is_dir()
+    most = facts.memory_mb() * 80 // 100 << 20
+    assert {int((folder / name).read_text()) for name in names} == {most}
+
+
+def test_cells_past_their_common_limit_end_and_the_warden_does_not(
+    built: Sequence[Image],
+) -> None:
+    """Q2: within its own limit, past that of all: the kernel ends a cell of them."""
+    with harness.running(built) as running:
+        one = harness.PythonCell.open(running)
+        one.assign(memory_mb=1_024)
+        first = cgroups.version() == 1
+        folder = cgroups.ROOT / ("memory" if first else "") / running.parent
+        name = "memory.limit_in_bytes" if first else "memory.max"
+        (folder / name).write_text(str(256 << 20))
+        one.start("x = bytearray(b'x') * (512 << 20)")
+        with pytest.raises(EOFError):
+            one.finish()
+        assert one.close()["oom"] is True
+        harness.PythonCell.open(running).close()
+    assert harness.left_of(running) == []
+
+
 def test_a_fork_bomb_stops_at_its_limit(cell: Opener) -> None:
     """Q1: 1,024 processes and threads; then EAGAIN, and all of them end at once."""
     one = cell()
@@ -280,10 +314,11 @@ def test_opens_run_side_by_side_and_delay_nothing(warden: harness.Warden) -> Non
 def test_a_shell_cell_reads_its_script(warden: harness.Warden) -> None:
     """Runtimes without frames wait as a shell on a pipe."""
     opened = warden.do("open", runtime="provided.al2023")
-    warden.do("assign", cell=opened["cell"], tree=None, memory_mb=128, ephemeral_mb=512)
+    size = {"memory_mb": 128, "ephemeral_mb": 512}
+    given = warden.do("assign", (), cell=opened["cell"], tree=None, **size)
     assert harness.run_shell(opened["fds"], "cd /tmp && echo $PWD") == "/tmp\n"  # noqa: S108
     warden.do("close", cell=opened["cell"])
-    for descriptor in opened["fds"].values():
+    for descriptor in (*opened["fds"].values(), *given["fds"].values()):
         os.close(descriptor)
 
 
@@ -351,8 +386,8 @@ def test_cells_come_and_go_without_a_leak(warden: harness.Warden, cell: Opener) 
         numbers = [warden.ask("open", runtime="provided.al2023") for _ in range(4)]
         for opened in map(warden.wait, numbers):
             size = {"memory_mb": 128, "ephemeral_mb": 512}
-            warden.do("assign", (), cell=opened["cell"], tree=None, **size)
+            given = warden.do("assign", (), cell=opened["cell"], tree=None, **size)
             warden.do("close", cell=opened["cell"])
-            for descriptor in opened["fds"].values():
+            for descriptor in (*opened["fds"].values(), *given["fds"].values()):
                 os.close(descriptor)
     assert (len(list(fds.iterdir())), len(mounts.read_text().splitlines())) == before

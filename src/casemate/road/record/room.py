@@ -97,7 +97,7 @@ class Entry:
         self.room.metrics.call(operation.service, operation.name, word, took)
         at = clock.now()
         if self.who is None and error is not None:
-            untold = self._untold()
+            untold = self._untold(ending)
             if untold is None:
                 return  # counted, and told with the next that is written
             extra["untold"] = untold
@@ -108,8 +108,12 @@ class Entry:
         else:
             self.room.book.append_soon(int(at * 1000), data)
 
-    def _untold(self) -> int | None:
+    def _untold(self, ending: object) -> int | None:
         source = self.arrival.cell or self.arrival.peer
+        if isinstance(ending, Refusal) and (bound := ending.evidence.get("bound_to")):
+            # Good credentials of a cell, out of place: a flood of false ones
+            # from the same address must not hide them.
+            source = f"credentials of {bound}"
         return self.room.strangers.told(source, self.room.clock.monotonic())
 
     def _data(

@@ -35,9 +35,7 @@ class _Source:
 class Strangers:
     """Decides which refusals of strangers are written."""
 
-    _all: Bucket = field(
-        default_factory=lambda: Bucket.full(ALL_RATE, ALL_BURST, 0.0)
-    )
+    _all: Bucket = field(default_factory=lambda: Bucket.full(ALL_RATE, ALL_BURST, 0.0))
     _sources: OrderedDict[str, _Source] = field(default_factory=OrderedDict)
 
     def told(self, source: str, now: float) -> int | None:

@@ -30,12 +30,14 @@ from casemate.road.sandbox.warden import WardenGoneError
 NOISE_LIMIT: Final = 1000
 """Things said out of place before a cell is taken for hostile and ended."""
 
+_MIB: Final = 1 << 20
 _DESCRIPTORS: Final = (
     "control",
     "stdout",
     "stderr",
     "api",
     "memory_peak",
+    "memory_now",
     "memory_stat",
     "memory_events",
     "freezer",
@@ -82,7 +84,7 @@ class Cell:
     function: None until it is bound.  used_at: monotonic seconds of the last
     change between idle and busy.  frozen: its threads stand still.
     retired: not to be used again once it is idle.  reserved_mb: what the pool
-    has promised it.
+    has promised it.  over_memory: it was ended for having more than its size.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Cell:
         self.frozen = False
         self.retired = False
         self.reserved_mb = 0
+        self.over_memory = False
         self._clock = clock
         self._ended = ended
         self._reply: asyncio.Future[Reply] | None = None
@@ -113,6 +116,7 @@ class Cell:
         self.cgroup = Cgroup(
             version=cgroup_version,
             memory_peak=files["memory_peak"],
+            memory_now=files["memory_now"],
             memory_stat=files["memory_stat"],
             memory_events=files["memory_events"],
             freezer=files["freezer"],
@@ -170,6 +174,8 @@ class Cell:
 
     async def invoke(self, event: Event, seconds: float) -> Reply | None:
         """Run one event; None when the time is up."""
+        if self._lost is not None:  # it ended after its init had answered
+            return Lost(self._lost)
         self.life.invoke(event.id)
         self.used_at = self._clock.monotonic()
         try:
@@ -203,6 +209,27 @@ class Cell:
             self._reply.set_result(Lost(reason))
         else:
             self._ended(self)
+
+    def assigned(self, answer: Answer) -> None:
+        """Own what the warden's `assign` gave.  Raises WardenGoneError."""
+        if answer.ok.get("fds") != ["scratch"] or len(answer.descriptors) != 1:
+            close_all(answer.descriptors)
+            raise WardenGoneError("the warden assigned a cell without its descriptor")
+        self.cgroup.weigh(answer.descriptors[0])
+
+    def watch_memory(self) -> None:
+        """
+        End the cell if its own memory is past its function's size.
+
+        The kernel's limit is that plus `/tmp`, so this one is ours to keep.
+        """
+        if self.function is None:
+            return
+        limit = self.function.memory_mb * _MIB
+        # One number is cheap; the sum is made only when it may be over.
+        if self.cgroup.charged() > limit and self.cgroup.own() > limit:
+            self.over_memory = True
+            self.lose("the function uses more memory than it has")
 
     def freeze(self) -> None:
         """Stop the cell's threads until it is used again."""

@@ -1,5 +1,5 @@
 """
-A cell's control group, through descriptors that the warden opened.
+A cell's control group and `/tmp`, through descriptors that the warden opened.
 
 Reads and writes of a few microseconds on kernel files, so they are made on the
 loop.  Both versions: v1 (hybrid hosts) and v2 (untested here).
@@ -10,9 +10,12 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
-_STAT_BYTES = 8192
+_STAT_BYTES: Final = 8192
+_FILES: Final = {1: b"total_cache", 2: b"file"}
+_SHARED: Final = {1: b"total_shmem", 2: b"shmem"}
+_SWAPPED: Final = b"total_swap"  # version 1 only; under 2 a cell has no swap
 
 
 @final
@@ -21,6 +24,8 @@ class Cgroup:
     """
     The files of one cell's group.  version: 1 or 2.
 
+    scratch: where to ask how full `/tmp` is; -1 before the cell has one.
+
     Once closed it touches none of the descriptors: a cell that ends while its
     answer is on the way is asked for its figures afterwards, and by then the
     numbers may be another tenant's.
@@ -28,9 +33,11 @@ class Cgroup:
 
     version: int
     memory_peak: int
+    memory_now: int
     memory_stat: int
     memory_events: int
     freezer: int
+    scratch: int = -1
     is_open: bool = True
 
     def freeze(self) -> None:
@@ -45,10 +52,34 @@ class Cgroup:
         """Give the most bytes the cell has had at once, `/tmp` included."""
         return int(self._read(self.memory_peak, 32) or b"0")
 
-    def anonymous(self) -> int:
-        """Give the bytes of the cell's own memory, without files and `/tmp`."""
-        name = b"anon" if self.version == 2 else b"total_rss"  # noqa: PLR2004 — cgroup v2
-        return _field(self._read(self.memory_stat, _STAT_BYTES), name)
+    def charged(self) -> int:
+        """Give the bytes the cell has now, `/tmp` and cached files included."""
+        return int(self._read(self.memory_now, 32) or b"0")
+
+    def own(self) -> int:
+        """
+        Give the bytes of the cell's own memory, of whatever kind.
+
+        All that is charged counts (memory files and shared maps, what the kernel
+        holds for it) but for two: cached files, which the kernel takes back when
+        it needs room, and the bytes of `/tmp`, which have a limit of their own.
+        """
+        # A function may fill or empty `/tmp` between two reads; the larger of both
+        # sizes never makes memory of it.
+        before = self._in_scratch()
+        stat = self._read(self.memory_stat, _STAT_BYTES)
+        charged = self.charged() + _field(stat, _SWAPPED)
+        cached = _field(stat, _FILES[self.version]) - _field(
+            stat, _SHARED[self.version]
+        )
+        return charged - cached - max(before, self._in_scratch())
+
+    def weigh(self, scratch: int) -> None:
+        """Take the descriptor that tells how full `/tmp` is."""
+        if self.is_open:
+            self.scratch = scratch
+        else:
+            os.close(scratch)
 
     def kills(self) -> int:
         """Count processes of the cell that the kernel killed for memory."""
@@ -61,16 +92,25 @@ class Cgroup:
         self.is_open = False
         for descriptor in (
             self.memory_peak,
+            self.memory_now,
             self.memory_stat,
             self.memory_events,
             self.freezer,
         ):
             os.close(descriptor)
+        if self.scratch >= 0:
+            os.close(self.scratch)
 
     def _freezer(self, word: bytes) -> None:
         if not self.is_open:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         os.pwrite(self.freezer, word, 0)
+
+    def _in_scratch(self) -> int:
+        if not self.is_open or self.scratch < 0:
+            return 0
+        status = os.fstatvfs(self.scratch)
+        return (status.f_blocks - status.f_bfree) * status.f_frsize
 
     def _read(self, descriptor: int, count: int) -> bytes:
         """Read a file of the group; a group that is gone has nothing to tell."""

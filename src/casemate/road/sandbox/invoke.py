@@ -34,7 +34,6 @@ from casemate.road.sandbox.trees import Code, Refused, Trees, Unpacked, invalid
 from casemate.road.sandbox.warden import Warden, WardenError, WardenGoneError
 
 TURN_SECONDS: Final = 0.05
-_MIB: Final = 1 << 20
 
 
 class Credentials(Protocol):
@@ -88,7 +87,6 @@ class Sandbox:
         self._running = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self._over_memory: set[str] = set()
         self._endings: dict[Ending, int] = dict.fromkeys(Ending, 0)
 
     async def start(self) -> None:
@@ -221,19 +219,24 @@ class Sandbox:
         cell.bind(function, stream, self._lines)
         credentials, _assigned = await asyncio.gather(
             self._credentials(function, cell.id),
-            self._warden.ask(
-                "assign",
-                cell=cell.id,
-                tree=tree,
-                memory_mb=function.memory_mb,
-                ephemeral_mb=function.ephemeral_mb,
-            ),
+            self._assign(cell, function, tree),
         )
         variables = environment(function, credentials, stream, self._settings)
         cell.log.platform(PlatformLines(function).init_start(self._clock.now()))
         before = time.perf_counter()
         reply = await cell.initialise(variables, seconds)
         return _Started(cell, reply, (time.perf_counter() - before) * 1000)
+
+    async def _assign(self, cell: Cell, function: FunctionVersion, tree: str) -> None:
+        """Have code, `/tmp` and limits given to a cell, whatever fails meanwhile."""
+        answer = await self._warden.ask(
+            "assign",
+            cell=cell.id,
+            tree=tree,
+            memory_mb=function.memory_mb,
+            ephemeral_mb=function.ephemeral_mb,
+        )
+        cell.assigned(answer)
 
     async def _invoke(
         self, started: _Started, invocation: Invocation, spent: float
@@ -293,7 +296,6 @@ class Sandbox:
             duration=seconds * 1000,
             init=started.init,
         )
-        self._over_memory.discard(cell.id)
         self._part(cell, finding)
         return result
 
@@ -316,9 +318,8 @@ class Sandbox:
         cell.log.platform(line)
 
     def _out_of_memory(self, cell: Cell, reply: Reply | None) -> bool:
-        if cell.id in self._over_memory:
-            return True
-        return isinstance(reply, Lost) and cell.cgroup.kills() > 0
+        killed = isinstance(reply, Lost) and cell.cgroup.kills() > 0
+        return cell.over_memory or killed
 
     def _turns_ended(self, turns: asyncio.Task[None]) -> None:
         """Stop taking calls: without turns nobody watches memory (fails closed)."""
@@ -331,24 +332,11 @@ class Sandbox:
     async def _turn_for_ever(self) -> None:
         while True:
             await asyncio.sleep(TURN_SECONDS)
+            # Those that this turn freezes have a last look while they stand still.
+            awake = self._pool.awake()
             self._pool.turn()
-            for cell in self._pool.busy():
-                self._watch_memory(cell)
-
-    def _watch_memory(self, cell: Cell) -> None:
-        """
-        End a cell whose own memory is past the function's size.
-
-        The kernel's limit is that plus `/tmp`, so this one is ours to keep.
-        """
-        function = cell.function
-        if function is None:
-            return
-        limit = function.memory_mb * _MIB
-        # The peak is one number and cheap; the sum is read only when it may be over.
-        if cell.cgroup.peak() > limit and cell.cgroup.anonymous() > limit:
-            self._over_memory.add(cell.id)
-            cell.lose("the function uses more memory than it has")
+            for cell in awake:
+                cell.watch_memory()
 
     def _stream_name(self, function: FunctionVersion) -> str:
         day = datetime.fromtimestamp(self._clock.now(), UTC)

@@ -26,6 +26,13 @@ from casemate.road.sandbox.warden import Warden, WardenError, WardenGoneError
 OPEN_SECONDS: Final = 20.0
 PARALLEL_OPENS: Final = 4
 BACK_OFF_FIRST, BACK_OFF_LAST = 0.1, 5.0
+OVERCOMMITTED_MB: Final = 512
+"""Of each cell's `/tmp`: the default size, which few functions fill."""
+
+
+def reserved_mb(function: FunctionVersion) -> int:
+    """Give what a cell of the function is promised: memory, and `/tmp` past 512 MB."""
+    return function.memory_mb + max(0, function.ephemeral_mb - OVERCOMMITTED_MB)
 
 
 @final
@@ -209,10 +216,11 @@ class Pool:
                 self._freeze(cell)
         self._refill()
 
-    def busy(self) -> list[Cell]:
-        """List the cells whose code may be running."""
-        stages = (Stage.BUSY, Stage.INITIALISING)
-        return [cell for cell in self._cells.values() if cell.life.stage in stages]
+    def awake(self) -> list[Cell]:
+        """List the cells whose code may be running, if only in the background."""
+        stages = (Stage.INITIALISING, Stage.BUSY, Stage.IDLE)
+        cells = self._cells.values()
+        return [c for c in cells if c.life.stage in stages and not c.frozen]
 
     def facts(self) -> dict[str, object]:
         """Give the figures for metrics."""
@@ -238,8 +246,8 @@ class Pool:
         while waiting:
             cell = waiting.popleft()
             if cell.life.stage is Stage.WAITING:
-                cell.reserved_mb = function.memory_mb
-                self._committed_mb += function.memory_mb
+                cell.reserved_mb = reserved_mb(function)
+                self._committed_mb += cell.reserved_mb
                 self.counts.cold += 1
                 # The next turn refills: making a cell now would take the CPU
                 # that this one's start needs.  Cold p50 over three interleaved
@@ -256,16 +264,17 @@ class Pool:
             raise Unavailable(
                 f"`{function.runtime}` is not on this node; it has {have}"
             )
-        if function.memory_mb > self._settings.memory_mb:
+        wanted = reserved_mb(function)
+        if wanted > self._settings.memory_mb:
             raise Unavailable(
-                f"`{function.memory_mb}` MB is more than this node has for functions, "
-                f"`{self._settings.memory_mb}` MB"
+                f"`{wanted}` MB, memory and `/tmp` past {OVERCOMMITTED_MB} MB, is more "
+                f"than this node has for functions, `{self._settings.memory_mb}` MB"
             )
 
     def _fits(self, function: FunctionVersion) -> bool:
         """Say whether the memory may be promised, after idle cells made way."""
         limit = self._settings.memory_mb
-        while self._committed_mb + function.memory_mb > limit:
+        while self._committed_mb + reserved_mb(function) > limit:
             if not self._evict():
                 return False
         return True

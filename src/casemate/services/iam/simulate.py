@@ -4,13 +4,17 @@ SimulatePrincipalPolicy: what the policies of a user or a role would decide.
 The simulation asks the same language that the road asks, with the policies
 that are in force now and those that the request adds.  As in AWS, the resource
 counts as the simulated caller's own, and no resource's policy is looked at.
+
+A page may be a thousand decisions over hundreds of policies, so it is worked out
+beside the loop, one page of an account at a time.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from casemate.core.arn import Arn, NotAnArnError
 from casemate.core.call import Admitted
@@ -31,7 +35,7 @@ from casemate.services.iam.directory import Directory, Identity
 from casemate.services.iam.documents import compiled
 from casemate.services.iam.model import Role, User
 from casemate.services.iam.names import text
-from casemate.services.iam.pages import Pages
+from casemate.services.iam.pages import Page, Pages
 from casemate.services.iam.store import Reader
 from casemate.services.iam.targets import the_source, unmoved
 
@@ -47,6 +51,9 @@ class Simulation:
     reader: Reader
     directory: Directory
     pages: Pages
+    turns: WeakValueDictionary[str, asyncio.Semaphore] = field(
+        default_factory=WeakValueDictionary
+    )
 
     @operation(
         "SimulatePrincipalPolicy",
@@ -70,22 +77,32 @@ class Simulation:
         source = _source(call, self.reader)
         who = _as_principal(source)
         identity = self.directory.identity(who)
-        policies = (*identity.policies, *_added(given))
         context = {**principal_context(PrincipalView.of(who)), **_context(given)}
 
-        def rows(after: str) -> Iterator[tuple[str, dict[str, object]]]:
-            asked = product(_texts(given, "ActionNames"), _resources(given))
-            for number, (action, resource) in enumerate(asked):
-                if (key := f"{number:09}") > after:
-                    ask = Ask(
-                        principal=PrincipalView.of(who),
-                        action=action,
-                        resource=resource,
-                        context=context,
-                    )
-                    yield key, _result(ask, policies, identity, source.account)
+        policies = identity.policies
 
-        page = self.pages.cut(call, rows)
+        def rows(after: str) -> Iterator[tuple[str, dict[str, object]]]:
+            actions, resources = _texts(given, "ActionNames"), _resources(given)
+            first = int(after) + 1 if after else 0
+            for number in range(first, len(actions) * len(resources)):
+                action, resource = divmod(number, len(resources))
+                ask = Ask(
+                    principal=PrincipalView.of(who),
+                    action=actions[action],
+                    resource=resources[resource],
+                    context=context,
+                )
+                result = _result(ask, policies, identity, source.account)
+                yield f"{number:09}", result
+
+        def page_of() -> Page[dict[str, object]]:
+            nonlocal policies
+            policies = (*identity.policies, *_added(given))
+            return self.pages.cut(call, rows)
+
+        turn = self.turns.setdefault(source.account, asyncio.Semaphore(1))
+        async with turn:
+            page = await asyncio.to_thread(page_of)
         return {"EvaluationResults": page.items, **page.members()}
 
 
