@@ -61,6 +61,8 @@ def missing(
 
 def _change(ask: Ask, layer: Layer, boundary: Policy | None) -> str:
     what = f"`{ask.action}` on `{ask.resource}`"
+    if layer is Layer.RESOURCE and ask.action.lower() == "iam:passrole":
+        return "pass a role of your own account: one of another cannot be passed"
     if layer is Layer.RESOURCE:
         return (
             f"add a statement to the policy of `{ask.resource}` that allows "
