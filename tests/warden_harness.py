@@ -111,7 +111,7 @@ def running(
 ) -> Iterator[Warden]:
     """A warden until the end of the block; see `left_of` for what must hold then."""
     name = name or secrets.token_hex(6)
-    run = Path("/run/casemate-tests") / name
+    run = Path("/run/casemate") / name
     run.mkdir(parents=True, exist_ok=True)
     run.parent.chmod(0o711)
     run.chmod(0o711)

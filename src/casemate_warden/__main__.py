@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from casemate_warden import cgroups, doctor, facts, ground, images, oci
 from casemate_warden.assembly import Plan
@@ -35,13 +35,20 @@ UNSAFE: Final = {
 }
 """What an operator may loosen, by name."""
 
+_INTERRUPTED: Final = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exits 0 after a clean stop, 1 with one line otherwise."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    mode = given.pop(0) if given[:1] == ["doctor"] else "up"
+    options = _parser(mode).parse_args(given)
     options.python = options.python.absolute()
     try:
-        sys.exit(_doctor(options) if options.mode == "doctor" else _up(options))
+        sys.exit(_doctor(options) if mode == "doctor" else _up(options))
+    except KeyboardInterrupt:  # later than that, the supervisor has its own handler
+        say("stopped before it served")
+        sys.exit(_INTERRUPTED)
     except (CannotStart, ChildEnded, StillThere, Refused) as error:
         sys.exit(f"casemate: {error}")
     except OSError as error:
@@ -49,19 +56,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"casemate: the system refused ({name}): {error}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="casemate up", allow_abbrev=False)
+class _Parser(argparse.ArgumentParser):
+    """What is not understood is one line, as for every other word of `casemate`."""
+
+    def error(self, message: str) -> NoReturn:
+        line = " ".join(message.split())
+        self.exit(2, f"casemate: {line}; `{self.prog} --help` tells the words\n")
+
+
+def _parser(mode: str) -> argparse.ArgumentParser:
+    parser = _Parser(prog=f"casemate {mode}", allow_abbrev=False)
     add = parser.add_argument
-    add(
-        "mode",
-        nargs="?",
-        choices=("up", "doctor"),
-        default="up",
-        help=argparse.SUPPRESS,
-    )
     add("--python", type=Path, required=True, help=argparse.SUPPRESS)
-    add("--data", type=Path, default=DATA, help="data folder")
-    add("--listen", type=_listen, default=LISTEN, help="HOST:PORT")
+    add(
+        "--data",
+        type=Path,
+        default=DATA,
+        help=f"data folder (default: CASEMATE_DATA, or {DATA})",
+    )
+    add(
+        "--listen",
+        type=_listen,
+        default=LISTEN,
+        metavar="HOST:PORT",
+        help="where clients reach it; port 0 picks one (default: %(default)s)",
+    )
     add(
         "--name",
         action="append",
@@ -69,11 +88,38 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST",
         help="a further name or address of the endpoint, for its certificate",
     )
-    add("--region", default=REGION)
-    add("--root-key-file", type=Path, help="the operator's own root key")
-    add("--pool", type=_count, default=2, help="generic cells waiting per runtime")
-    add("--grace", type=_count, default=30, help="seconds that a stop may take")
-    add("--trees", type=_count, help="MB that unpacked code may take (memory / 4)")
+    add(
+        "--region",
+        type=_region,
+        default=REGION,
+        help="the region that this platform is (default: %(default)s)",
+    )
+    add(
+        "--root-key-file",
+        type=Path,
+        metavar="FILE",
+        help="the operator's own root key (default: one in the data folder)",
+    )
+    add(
+        "--pool",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="generic cells waiting per runtime (default: %(default)s)",
+    )
+    add(
+        "--grace",
+        type=_count,
+        default=30,
+        metavar="SECONDS",
+        help="how long running invocations have at a stop (default: %(default)s)",
+    )
+    add(
+        "--trees",
+        type=_count,
+        metavar="MB",
+        help="what unpacked code may take (default: a quarter of memory)",
+    )
     add(
         "--accept-floor",
         action="append",
@@ -92,6 +138,14 @@ def _listen(text: str) -> ground.Listen:
         return ground.Listen.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _region(text: str) -> str:
+    if not ground.REGION.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"`{text}` is not the name of a region, such as {REGION}"
+        )
+    return text
 
 
 def _word(name: str) -> str:
@@ -126,10 +180,12 @@ def _up(options: argparse.Namespace) -> int:
     os.umask(0o022)
     _own_descriptors()
     data = _absolute(options.data)
+    _check_words(data, options)
     chosen = _check_floor(data, options)
     people = ground.users()
     ground.prepare_data(data, people)
     held = ground.lock(data)
+    ground.keep_region(data, options.region)
     parent = f"casemate-{ground.instance(data)}"
     guard = Guard(parent)  # before the door: a fork would hold it open
     door = ground.door(options.listen)
@@ -167,7 +223,17 @@ def _up(options: argparse.Namespace) -> int:
     finally:
         guard.dismiss()
         os.close(held)
+    say("stopped")
     return 0
+
+
+def _check_words(data: Path, options: argparse.Namespace) -> None:
+    """What the words ask for is refused before anything is made, or said."""
+    if options.root_key_file is not None:
+        os.close(ground.root_key(options.root_key_file))
+    ground.refuse_held(data)
+    # Only tried: the guard must be forked before the door that stays is open.
+    ground.door(options.listen).close()
 
 
 def _own_descriptors() -> None:
@@ -189,12 +255,12 @@ def _check_floor(data: Path, options: argparse.Namespace) -> oci.Runtime:
     """Says what weakens this host; refuses below the floor."""
     found = facts.probe(data, options.python)
     findings = doctor.grade(found)
-    for finding in findings:
-        if finding.grade != "ok":
-            say(f"{finding.grade} {finding.id}: {finding.message}")
     unknown = set(options.accept_floor) - {finding.id for finding in findings}
     if unknown:
         raise CannotStart(f"--accept-floor {min(unknown)}: there is no such check")
+    for finding in findings:
+        if finding.grade != "ok":
+            say(f"{finding.grade} {finding.id}: {finding.message}")
     below = doctor.below_floor(findings, options.accept_floor)
     if below:
         raise CannotStart(f"below the floor: {below[0].message}; {below[0].todo}")

@@ -33,10 +33,10 @@ class Finding:
     todo: str = ""
 
 
-def _need(name: str, held: bool, message: str, todo: str) -> Finding:
+def _need(name: str, held: bool, good: str, bad: str, todo: str) -> Finding:
     if held:
-        return Finding(id=name, grade="ok", message=message)
-    return Finding(id=name, grade="fail", message=f"not so: {message}", todo=todo)
+        return Finding(id=name, grade="ok", message=good)
+    return Finding(id=name, grade="fail", message=bad, todo=todo)
 
 
 def _wish(name: str, held: bool, good: str, bad: str, todo: str) -> Finding:
@@ -51,36 +51,46 @@ def _kernel(facts: Facts) -> Iterable[Finding]:
         "kernel",
         facts.kernel >= OLDEST_KERNEL,
         f"the kernel is {oldest} or later",
+        f"the kernel is {'.'.join(map(str, facts.kernel))}, older than {oldest}",
         f"boot a Linux of {oldest} or later",
     )
     yield _need(
         "machine",
         facts.machine in MACHINES,
         "the machine is one whose system calls are known here",
+        f"the system calls of a machine `{facts.machine}` are not known here",
         f"run on one of {', '.join(sorted(MACHINES))}",
     )
     yield _need(
         "mounts",
         facts.mount_api,
         "mounts can be made by descriptor",
-        "boot a kernel with fsopen(2) and mount_setattr(2), as root",
+        "mounts cannot be made by descriptor"
+        if facts.root
+        else "only root can try whether mounts can be made by descriptor",
+        "boot a kernel with fsopen(2) and mount_setattr(2)"
+        if facts.root
+        else "run it as root",
     )
     yield _need(
         "overlay",
         "overlay" in facts.filesystems,
         "overlayfs is there",
+        "overlayfs is missing",
         "load the module `overlay`",
     )
     yield _need(
         "seccomp",
         facts.seccomp,
         "the kernel filters system calls",
+        "the kernel cannot filter system calls",
         "boot a kernel with CONFIG_SECCOMP_FILTER",
     )
     yield _need(
         "user-namespaces",
         facts.user_namespaces != 0,
         "user namespaces can be made",
+        "user namespaces are turned off",
         "set the sysctl user.max_user_namespaces above 0",
     )
 
@@ -92,6 +102,7 @@ def _cgroups(facts: Facts) -> Iterable[Finding]:
         "controllers",
         not missing,
         "every control group controller that cells need is there",
+        f"control group controllers that cells need are missing: {missing}",
         f"enable {missing}",
     )
     yield _wish(
@@ -109,6 +120,7 @@ def _runtime(facts: Facts) -> Iterable[Finding]:
         "oci-runtime",
         chosen is not None,
         f"an OCI runtime works here ({reason})",
+        f"no OCI runtime works here ({reason})",
         "apt-get install runc",
     )
     if chosen is not None:
@@ -126,10 +138,23 @@ def _runtime(facts: Facts) -> Iterable[Finding]:
         "root-mount",
         facts.root_is_mount,
         "the root folder is a mount, so namespaces can be made of it",
+        "the root folder is no mount, so no namespace can be made of it",
         "leave the bare chroot: use pivot_root, or a container",
     )
-    yield _need("nft", facts.nft, "nft is installed", "apt-get install nftables")
-    yield _need("useradd", facts.useradd, "useradd is there", "apt-get install passwd")
+    yield _need(
+        "nft",
+        facts.nft,
+        "nft is installed",
+        "nft is not installed",
+        "apt-get install nftables",
+    )
+    yield _need(
+        "useradd",
+        facts.useradd,
+        "useradd is there",
+        "useradd is missing",
+        "apt-get install passwd",
+    )
 
 
 def _memory(facts: Facts) -> Iterable[Finding]:
@@ -137,9 +162,18 @@ def _memory(facts: Facts) -> Iterable[Finding]:
         "swap",
         facts.noswap or not facts.swap,
         "unpacked code is never written to swap",
-        "swap is on and this kernel cannot keep a tmpfs out of it",
-        "swapoff -a, or boot Linux 6.4 or later, or encrypt the swap",
+        "swap is on and this kernel cannot keep a tmpfs out of it"
+        if facts.root
+        else "swap is on, and only root can try whether a tmpfs is kept out of it",
+        "swapoff -a, or boot Linux 6.4 or later, or encrypt the swap"
+        if facts.root
+        else "run it as root",
     )
+
+
+_COMES_WITH: Final = {
+    "kernel/yama/ptrace_scope": ": the security module Yama, built in and in `lsm=`"
+}
 
 
 def _settings(facts: Facts) -> Iterable[Finding]:
@@ -150,7 +184,9 @@ def _settings(facts: Facts) -> Iterable[Finding]:
             value is not None and value >= LEAST,
             f"{dotted} is {value}",
             f"{dotted} is {'not there' if value is None else value}",
-            f"sysctl -w {dotted}={LEAST}",
+            f"sysctl -w {dotted}={LEAST}"
+            if value is not None
+            else f"boot a kernel that has it{_COMES_WITH.get(name, '')}",
         )
 
 
@@ -159,26 +195,32 @@ def _folders(facts: Facts) -> Iterable[Finding]:
         "data-way",
         facts.data_closed_at is None,
         f"the platform's users can pass through to {facts.data}",
-        f"chmod o+x {facts.data_closed_at}, or choose another --data",
+        f"the platform's users cannot pass {facts.data_closed_at} to {facts.data}",
+        f"choose another --data, or chmod o+x {facts.data_closed_at}",
     )
     closed = facts.data_mode is None or not facts.data_mode & 0o027
     yield _need(
         "data-mode",
         closed and facts.data_owner in (None, 0),
         f"{facts.data} is root's and closed to others",
+        f"{facts.data} is not root's, or open to others",
+        "choose another --data, or, where nothing else uses it, "
         f"chown root {facts.data}; chmod 0710 {facts.data}",
     )
     yield _need(
         "python-way",
         facts.python_closed_at is None,
         f"the platform's users can run {facts.python}",
-        f"others cannot pass {facts.python_closed_at}: make the virtual environment "
-        "elsewhere, on an interpreter outside of root's home",
+        f"the platform's users cannot run {facts.python}: others cannot pass "
+        f"{facts.python_closed_at}",
+        "make the virtual environment elsewhere, on an interpreter outside of "
+        "root's home",
     )
     yield _need(
         "python-owner",
         facts.python_writable_at is None,
         f"nobody but root can change {facts.python}",
+        f"{facts.python_writable_at} can be changed by others than root",
         f"chown root and chmod go-w {facts.python_writable_at}",
     )
 
@@ -195,7 +237,13 @@ _CHECKS: Final[tuple[Callable[[Facts], Iterable[Finding]], ...]] = (
 
 def grade(facts: Facts) -> list[Finding]:
     """Every point, in a fixed order."""
-    root = _need("root", facts.root, "this runs as root", "run it as root")
+    root = _need(
+        "root",
+        facts.root,
+        "this runs as root",
+        "this does not run as root, so not everything can be tried",
+        "run it as root",
+    )
     return [root, *(finding for check in _CHECKS for finding in check(facts))]
 
 

@@ -12,6 +12,7 @@ import hashlib
 import ipaddress
 import os
 import pwd
+import re
 import socket
 import stat
 import subprocess
@@ -27,6 +28,10 @@ KEYHOLDER: Final = "casemate-keyholder"
 EGRESS: Final = "casemate-egress"
 SCHEMA: Final = 1
 LARGEST_PORT: Final = 65_535
+REGION: Final = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]")
+KEY_SIZES: Final = frozenset({32, 64, 65})
+"""Bytes of a root key file: raw, or hex digits with or without a newline."""
+
 _LOCK_PATIENCE_S: Final = 15.0
 _BACKLOG: Final = 1_024
 
@@ -158,6 +163,43 @@ def _check_schema(path: Path) -> None:
         )
 
 
+def keep_region(data: Path, region: str) -> None:
+    """
+    A data folder is of one region: it stands in the ARNs of all that is in it.
+
+    The first start writes it down; needs the lock.
+    """
+    path = data / "region"
+    if not path.exists():
+        draft = data / "region.new"
+        draft.write_text(f"{region}\n", "ascii")
+        draft.chmod(0o644)
+        draft.replace(path)
+    made_for = path.read_text("ascii", "replace").strip()
+    if made_for != region:
+        raise CannotStart(
+            f"{data} was made for the region {made_for[:40]}, not {region}: "
+            f"start it with --region {made_for[:40]}, or choose another --data"
+        )
+
+
+def refuse_held(data: Path) -> None:
+    """Refuses a folder on which a platform runs, before anything is made or said."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        held = os.open(data / "lock", flags)
+    except OSError:
+        return  # no platform has been here, or `lock` says what is in the way
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = _owner(held)
+        if _alive(owner):
+            raise _runs(data, owner) from None
+    finally:
+        os.close(held)
+
+
 def lock(data: Path) -> int:
     """
     The one lock on a data folder; held until the descriptor and its copies close.
@@ -171,18 +213,26 @@ def lock(data: Path) -> int:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.pread(held, 20, 0).decode("ascii", "replace").strip()
+            owner = _owner(held)
             if _alive(owner) or time.monotonic() > end:
                 os.close(held)
-                raise CannotStart(
-                    f"casemate already runs on {data} (process {owner}): "
-                    "stop it first, or choose another --data"
-                ) from None
+                raise _runs(data, owner) from None
             time.sleep(0.05)
         else:
             os.ftruncate(held, 0)
             os.pwrite(held, f"{os.getpid()}\n".encode("ascii"), 0)
             return held
+
+
+def _owner(held: int) -> str:
+    return os.pread(held, 20, 0).decode("ascii", "replace").strip()
+
+
+def _runs(data: Path, owner: str) -> CannotStart:
+    return CannotStart(
+        f"casemate already runs on {data} (process {owner}): "
+        "stop it first, or choose another --data"
+    )
 
 
 def _alive(owner: str) -> bool:
@@ -229,13 +279,28 @@ def local_socket(path: Path) -> socket.socket:
 
 def root_key(path: Path) -> int:
     """The operator's root key file, opened: a regular file that only root can read."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        held = os.open(path, flags)
     except OSError as error:
         raise CannotStart(f"--root-key-file {path}: {error.strerror}") from error
-    status = os.fstat(held)
-    private = stat.S_ISREG(status.st_mode) and not status.st_mode & 0o077
-    if not private or status.st_uid != 0:
+    if flaw := _flaw_of_key(os.fstat(held)):
         os.close(held)
-        raise CannotStart(f"--root-key-file {path} is open to others: chmod 0400 it")
+        raise CannotStart(f"--root-key-file {path} {flaw}")
     return held
+
+
+def _flaw_of_key(status: os.stat_result) -> str | None:
+    """What is wrong with a root key file; its text is the keyholder's to judge."""
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a regular file"
+    if status.st_uid != 0:
+        return "is not root's: chown root it, and chmod 0400 it"
+    if status.st_mode & 0o077:
+        return "is open to others: chmod 0400 it"
+    if status.st_size not in KEY_SIZES:
+        return (
+            "holds neither 32 raw bytes nor 64 hex digits: "
+            "`openssl rand -hex 32` makes one"
+        )
+    return None

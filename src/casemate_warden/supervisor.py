@@ -77,6 +77,7 @@ class Supervisor:
         self._ended: str | None = None
         self._expected = False
         self._stops = 0
+        self._is_given_up = False
         self._told: set[str] = set()
         self._assembly = Assembly(plan, loop, log)
         self._verbs: Verbs | None = None
@@ -252,9 +253,13 @@ class Supervisor:
         node = self._children["node"]
         node.peer.send({"verb": "drain", "grace": grace})
         end = time.monotonic() + grace + STOP_S
-        while "drained" not in node.said and self._stops == 1:
+        while "drained" not in node.said:
+            if self._stops > 1:
+                end = min(end, time.monotonic() + STOP_S)
+                self._stops = 1
             if time.monotonic() > end:
-                self._log("the node did not drain in time")
+                self._log("the node did not drain in time, and is ended")
+                self._is_given_up = True
                 return
             self._turn(1.0)
 
@@ -262,11 +267,13 @@ class Supervisor:
         """Node first, then cells, then those that cells and node depend on."""
         self._expected = True
         node = self._children.get("node")
-        if node is not None and "drained" in node.said:
+        if node is not None and ("drained" in node.said or self._is_given_up):
             # It needs nobody any more; told later, they would hear of its end
             # first and take it for a failure.
             for name in ("egress", "keyholder"):
                 self._tell(name)
+            if self._is_given_up:
+                signal.pidfd_send_signal(node.pidfd, signal.SIGKILL)
         self._end("node")
         if self._verbs is not None and not self._verbs.shut():
             self._log("a cell did not end; the next start ends it")

@@ -72,7 +72,8 @@ _LIMITS: Final = Limits()
 """Of every account: what admission holds it to is what it is told it has."""
 
 _SHARE: Final = 0.75
-"""Of the host's memory, what cells may be promised together."""
+"""Of the host's memory, what cells and unpacked packages may take together: the
+kernel's own limit for them is 80 %, and cells that wait need some of it."""
 
 
 @final
@@ -285,6 +286,6 @@ def _sandbox_settings(settings: Settings) -> SandboxSettings:
         region=settings.region,
         runtimes=settings.runtimes,
         pool=settings.pool,
-        memory_mb=int(settings.memory_mb * _SHARE),
+        memory_mb=int(settings.memory_mb * _SHARE) - settings.trees_mb,
         trees_mb=settings.trees_mb,
     )

@@ -77,6 +77,7 @@ def log_lines(name: str, *, minutes: int, follow: bool) -> Iterator[str]:
     Control characters are replaced: what a function prints must not move the
     operator's cursor or set their terminal's title.
     """
+    _in_own_account(name)
     logs = client("logs")
     group = name if name.startswith("/") else _group(name)
     tail = _Tail(start=int((time.time() - minutes * 60) * 1000))
@@ -136,6 +137,23 @@ def _group(name: str) -> str:
     return group
 
 
+def _in_own_account(name: str) -> None:
+    """Refuse the ARN of another account's function: its log is there, not here."""
+    fields = name.split(":")
+    if not _is_arn(fields):
+        return
+    owner = clean(fields[4])
+    if owner != client("sts").get_caller_identity()["Account"]:
+        raise NoLinesError(
+            f"the log of `{clean(name)}` is in its account {owner}: "
+            f"ask there, as with `casemate logs {clean(fields[6])} --account {owner}`"
+        )
+
+
 def _short(name: str) -> str:
     fields = name.split(":")
-    return fields[6] if name.startswith("arn:") and len(fields) > 6 else fields[0]  # noqa: PLR2004 — arn:aws:lambda:REGION:ACCOUNT:function:NAME
+    return fields[6] if _is_arn(fields) else fields[0]
+
+
+def _is_arn(fields: list[str]) -> bool:
+    return fields[0] == "arn" and len(fields) > 6  # noqa: PLR2004 — arn:aws:lambda:REGION:ACCOUNT:function:NAME

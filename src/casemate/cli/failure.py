@@ -25,6 +25,16 @@ _HINTS: Final[Mapping[str, str]] = {
 }
 
 
+_UNANSWERED: Final = frozenset(
+    {"NotRunningError", "EndpointConnectionError", "ConnectTimeoutError"}
+)
+
+
+def is_unanswered(error: Exception) -> bool:
+    """Tell whether nothing runs where it was asked."""
+    return any(kind.__name__ in _UNANSWERED for kind in type(error).__mro__)
+
+
 def told(error: Exception) -> str:
     """Say what went wrong, and what to do about it."""
     response = getattr(error, "response", None)

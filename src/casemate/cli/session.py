@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ FOLDER: Final = "CASEMATE_DATA"
 
 class NobodyThereError(Exception):
     """No platform answers for a data folder; the text says what to do."""
+
+
+class NotRunningError(NobodyThereError):
+    """No platform runs on the data folder."""
 
 
 @final
@@ -66,9 +71,11 @@ def ask(data: Path, account: str | None, wait: float) -> Session:
     """
     Ask a running platform for a session of its administrator role.
 
-    wait: seconds to wait for it to come up.  Raises NobodyThereError.
+    wait: seconds to wait for it to come up; a platform that ends meanwhile is
+    waited for no longer.  Raises NobodyThereError.
     """
     end = time.monotonic() + wait
+    waiting = _Waiting(data, wait)
     while True:
         try:
             return _session(_exchange(run_folder(data) / "operator.sock", account))
@@ -78,11 +85,51 @@ def ask(data: Path, account: str | None, wait: float) -> Session:
             ) from error
         except OSError as error:
             if time.monotonic() >= end:
-                raise NobodyThereError(
+                raise NotRunningError(
                     f"nothing is running on `{data}`: start it with "
                     f"`casemate up --data {data}`"
                 ) from error
+        waiting.go_on()
         time.sleep(_PAUSE)
+
+
+class _Waiting:
+    """Waiting for a platform that is about to start."""
+
+    def __init__(self, data: Path, seconds: float) -> None:
+        self._data = data
+        self._seconds = seconds
+        self._told = False
+        self._seen = False
+
+    def go_on(self) -> None:
+        """Say once that this waits.  Raises NotRunningError once it is in vain."""
+        if not self._told:
+            self._told = True
+            sys.stderr.write(
+                f"casemate: waiting up to {self._seconds:g} s for the platform on "
+                f"`{self._data}`\n"
+            )
+        runs = _is_held(self._data)
+        if self._seen and not runs:
+            raise NotRunningError(
+                f"the platform on `{self._data}` ended before it served; "
+                "it says itself why"
+            )
+        self._seen = runs
+
+
+def _is_held(data: Path) -> bool:
+    """
+    Tell whether the process that last locked a data folder lives.
+
+    The lock itself is not tried: that would be in the way of one who starts.
+    """
+    try:
+        owner = (data / "lock").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return False
+    return owner.isdigit() and Path("/proc", owner).exists()
 
 
 def _exchange(path: Path, account: str | None) -> dict[str, object]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import final
 
 from casemate.core.operation import Operation, Parameters, Scope
@@ -116,6 +117,12 @@ class Arrival:
     region: str
 
 
+@lru_cache(maxsize=1024)
+def _scope(account: str, region: str, user: str) -> Scope:
+    """Give the scope of a caller; one call asks for it several times."""
+    return Scope(account=account, region=region, user=user)
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
@@ -128,11 +135,8 @@ class Known:
     def scope(self) -> Scope:
         """Where the call is made: the caller's account, the request's region."""
         who = self.principal
-        return Scope(
-            account=who.account,
-            region=self.arrival.region,
-            user=who.name if who.kind is Kind.USER else "",
-        )
+        user = who.name if who.kind is Kind.USER else ""
+        return _scope(who.account, self.arrival.region, user)
 
 
 @final

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -34,5 +35,11 @@ class SystemClock:
 
 def iso(at: float) -> str:
     """Write epoch seconds as `2026-01-31T12:34:56Z`, to the second."""
-    moment = datetime.fromtimestamp(int(at), tz=UTC)
+    return _written(int(at))
+
+
+@lru_cache(maxsize=256)
+def _written(second: int) -> str:
+    """Write a second; the calls of one second share the work."""
+    moment = datetime.fromtimestamp(second, tz=UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

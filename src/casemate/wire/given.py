@@ -18,15 +18,31 @@ def walker(shape: Shape) -> Walk:
     is a leaf, its keys being the caller's data, unless its values are
     structures).  An empty structure or list is a leaf.
     """
+    leaves = {
+        name for name, member in shape.members.items() if _structure_in(member) is None
+    }
 
     def walk(value: object, prefix: str) -> Iterator[tuple[str, object]]:
         if not isinstance(value, Mapping):
             return
         for name, item in value.items():
-            if item is not None:
+            if item is None:
+                continue
+            if name in leaves:
+                yield prefix + name, item
+            else:
                 yield from _below(shape.members[name], item, prefix + name)
 
     return walk
+
+
+def _members(shape: Shape, value: object, prefix: str) -> Iterator[tuple[str, object]]:
+    """Walk over a structure inside another."""
+    if not isinstance(value, Mapping):
+        return
+    for name, item in value.items():
+        if item is not None:
+            yield from _below(shape.members[name], item, prefix + name)
 
 
 def _below(shape: Shape, value: object, path: str) -> Iterator[tuple[str, object]]:
@@ -35,7 +51,7 @@ def _below(shape: Shape, value: object, path: str) -> Iterator[tuple[str, object
         yield path, value
         return
     if shape.type == "structure":
-        yield from walker(shape)(value, f"{path}.")
+        yield from _members(shape, value, f"{path}.")
         return
     elements = value.values() if isinstance(value, Mapping) else value
     below = shape.value if shape.type == "map" else shape.member

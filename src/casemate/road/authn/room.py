@@ -2,13 +2,15 @@
 The authn room: from an arrival's claim to a principal.
 
 1. An inside caller is a service of the platform; no network byte makes one.
-2. A peer that has failed too often waits.
+2. A client that has failed too often (an IPv6 one is its /64) is asked for a
+   proof that costs nobody else anything: a key that is here already.  Who has
+   one goes on; every other is told to wait, whatever was wrong.
 3. The scope and the time are held to what is served, before anything is
    derived: nobody makes the keyholder derive for other days or regions.
 4. A long-lived access key must be on record, active, and its user must exist,
    so that guessed ids cost the keyholder nothing.
 5. The keyholder derives the day's signing key, and proves a session's token;
-   both are cached for their day.
+   both are cached for their day, and with them who the claims speak of.
 6. The signature is held against the request (`sigv4`).
 7. A session holds until it expires, by the latest time that was ever seen
    here: a clock set back revives nothing.
@@ -23,21 +25,24 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol, final
 
 from casemate.core.bucket import Bucket
 from casemate.core.call import Arrival, Inside, Known, Request
 from casemate.core.clock import Clock
 from casemate.core.errors import Refusal, Throttled, Unauthenticated, Unavailable
+from casemate.core.network import client_of
 from casemate.core.principal import Kind, Principal
 from casemate.core.session import ClaimsError, SessionClaims
 from casemate.road.authn import sigv4
 from casemate.road.authn.sigv4 import Claims, Dialect, Expectations
 
 _CACHED: Final = 10_000
-_PEERS: Final = 10_000
+_CLIENTS: Final = 10_000
 FAILURES: Final = 200
-"""Failed proofs that a peer may make at once; after that, `RATE` a second."""
+"""Failed proofs that a client may make at once; after that, `RATE` a second."""
 RATE: Final = 5.0
 _GLOBAL: Final = frozenset({"iam", "sts"})
 """Services that take us-east-1's scope in every region."""
@@ -109,6 +114,24 @@ _Scope = tuple[str, str | None, str, str, str]
 
 
 @final
+@dataclass(slots=True)
+class _Held:
+    """
+    A signing key that the keyholder gave, and who its claims speak of.
+
+    principal: None until it was first needed.  It is only who that is: whether
+    they still may come is looked at every time.
+    """
+
+    key: SigningKey
+    principal: Principal | None = None
+
+
+_Proof = tuple[str, AccessKey | None, _Held]
+"""Whose signature it was: the access key's id, its user, the key."""
+
+
+@final
 class Authn:
     """Prove who sends a call."""
 
@@ -119,7 +142,7 @@ class Authn:
         self._directory = directory
         self._clock = clock
         self._region = region
-        self._cache: OrderedDict[_Scope, SigningKey] = OrderedDict()
+        self._cache: OrderedDict[_Scope, _Held] = OrderedDict()
         self._expectations: dict[str, Expectations] = {}
         self._failures: OrderedDict[str, Bucket] = OrderedDict()
         self._latest = 0.0
@@ -129,29 +152,49 @@ class Authn:
         claim = arrival.claim
         if isinstance(claim, Inside):  # (1)
             return Known(arrival=arrival, principal=_service(claim))
-        peer = claim.cell or claim.peer
-        self._wait(peer)  # (2)
+        client = claim.cell or client_of(claim.peer)
         try:
-            principal = await self._prove(arrival, claim)
+            proof = await self._prove(arrival, claim, waits=self._waits(client))
+            principal = self._who(proof, claim.cell)
         except Unauthenticated:
-            self._failed(peer)
+            self._failed(client)
             raise
         return Known(arrival=arrival, principal=principal)
 
-    async def _prove(self, arrival: Arrival, request: Request) -> Principal:
+    async def _prove(
+        self, arrival: Arrival, request: Request, *, waits: bool
+    ) -> _Proof:
+        """Prove the signature; who waits (2) is told no more than to wait."""
+        try:
+            return await self._proof(arrival, request, waits=waits)
+        except Unauthenticated as failed:
+            if waits:
+                raise _wait() from failed
+            raise
+
+    async def _proof(
+        self, arrival: Arrival, request: Request, *, waits: bool
+    ) -> _Proof:
         expectations = self._expected(arrival.operation.service)
         claims = sigv4.parse(request, dialect=expectations.dialect)
         sigv4.precheck(claims, self._clock.now(), expectations)  # (3)
         user = None
         if claims.token is None:
             user = self._user(claims)  # (4)
-        key = await self._key(claims)  # (5)
+        held = await self._key(claims, waits=waits)  # (5)
         now = self._clock.now()
         self._latest = max(self._latest, now)
-        sigv4.verify(request, claims, key.key, now, expectations)  # (6)
-        if user is not None:
-            return _user_principal(claims.access_key_id, user)
-        return self._session(claims, key, request.cell)
+        sigv4.verify(request, claims, held.key.key, now, expectations)  # (6)
+        return claims.access_key_id, user, held
+
+    def _who(self, proof: _Proof, cell: str | None) -> Principal:
+        access_key_id, user, held = proof
+        if user is None:
+            return self._session(access_key_id, held, cell)
+        principal = held.principal
+        if principal is None or not _is(principal, user):
+            principal = held.principal = _user_principal(access_key_id, user)
+        return principal
 
     def _user(self, claims: Claims) -> AccessKey:
         user = self._directory.access_key(claims.access_key_id)
@@ -161,7 +204,7 @@ class Authn:
             )
         return user
 
-    async def _key(self, claims: Claims) -> SigningKey:
+    async def _key(self, claims: Claims, *, waits: bool) -> _Held:
         scope = (
             claims.access_key_id,
             claims.token,
@@ -169,41 +212,43 @@ class Authn:
             claims.region,
             claims.service,
         )
-        if found := self._cache.get(scope):
+        if held := self._cache.get(scope):
             self._cache.move_to_end(scope)
-            return found
+            return held
+        if waits:
+            raise _wait()
         try:
-            found = await self._keys.signing_key(*scope)
+            held = _Held(await self._keys.signing_key(*scope))
         except RefusedKeyError as error:
             raise _unkeyed(error) from error
-        self._cache[scope] = found
+        self._cache[scope] = held
         if len(self._cache) > _CACHED:
             self._cache.popitem(last=False)
-        return found
+        return held
 
-    def _session(self, signed: Claims, key: SigningKey, cell: str | None) -> Principal:
-        if key.claims is None or key.expires_at is None:
+    def _session(self, access_key_id: str, held: _Held, cell: str | None) -> Principal:
+        expires_at = held.key.expires_at
+        if held.key.claims is None or expires_at is None:
             raise _invalid_token("the session has no claims")
-        if self._latest >= key.expires_at:  # (7)
+        if self._latest >= expires_at:  # (7)
             raise Unauthenticated(
                 "the security token included in the request is expired; "
                 "get a new session",
                 code="ExpiredToken",
             )
-        try:
-            claims = SessionClaims.from_json(key.claims)
-        except ClaimsError as error:
-            raise _invalid_token(str(error)) from error
-        principal = _session_principal(signed.access_key_id, claims, key.expires_at)
+        principal = held.principal
+        if principal is None:
+            principal = _session_principal(access_key_id, held.key.claims, expires_at)
+            held.principal = principal
         if not self._directory.identity(principal).exists:  # (8)
             raise _invalid_token("the role of the session does not exist any more")
-        if claims.cell is not None and claims.cell != cell:  # (9)
+        if principal.cell is not None and principal.cell != cell:  # (9)
             raise _invalid_token(
                 "a cell's credentials were used out of place",
-                bound_to=claims.cell,
+                bound_to=principal.cell,
                 used_in=cell or "outside",
-                role=claims.role_arn,
-                provenAccount=claims.account,
+                role=principal.role_arn,
+                provenAccount=principal.account,
             )
         return principal
 
@@ -220,25 +265,25 @@ class Authn:
             )
         return found
 
-    def _wait(self, peer: str) -> None:
-        bucket = self._failures.get(peer)
-        if bucket is None:
-            return
-        now = self._clock.monotonic()
-        if bucket.is_empty(now):
-            raise Throttled(
-                "too many requests from this address failed to prove who they are; "
-                "wait, and check the credentials",
-                retry_after=math.ceil(1 / RATE),
-            )
+    def _waits(self, client: str) -> bool:
+        bucket = self._failures.get(client)
+        return bucket is not None and bucket.is_empty(self._clock.monotonic())
 
-    def _failed(self, peer: str) -> None:
+    def _failed(self, client: str) -> None:
         now = self._clock.monotonic()
-        bucket = self._failures.pop(peer, None) or Bucket.full(RATE, FAILURES, now)
+        bucket = self._failures.pop(client, None) or Bucket.full(RATE, FAILURES, now)
         bucket.take(now)
-        self._failures[peer] = bucket
-        if len(self._failures) > _PEERS:
+        self._failures[client] = bucket
+        if len(self._failures) > _CLIENTS:
             self._failures.popitem(last=False)
+
+
+def _wait() -> Throttled:
+    return Throttled(
+        "too many requests from this address failed to prove who they are; "
+        "wait, and check the credentials",
+        retry_after=math.ceil(1 / RATE),
+    )
 
 
 def _invalid_token(cause: str, **evidence: object) -> Unauthenticated:
@@ -269,6 +314,7 @@ def _unkeyed(error: RefusedKeyError) -> Refusal:
     )
 
 
+@lru_cache(maxsize=1024)
 def _service(claim: Inside) -> Principal:
     return Principal(
         kind=Kind.SERVICE,
@@ -276,6 +322,16 @@ def _service(claim: Inside) -> Principal:
         arn="",
         id=claim.service,
         name=claim.service,
+    )
+
+
+def _is(principal: Principal, user: AccessKey) -> bool:
+    """Tell whether a principal is the user whom the directory names now."""
+    return (principal.account, principal.arn, principal.id, principal.name) == (
+        user.account,
+        user.user_arn,
+        user.user_id,
+        user.user_name,
     )
 
 
@@ -291,8 +347,12 @@ def _user_principal(access_key_id: str, user: AccessKey) -> Principal:
 
 
 def _session_principal(
-    access_key_id: str, claims: SessionClaims, expires_at: float
+    access_key_id: str, told: Mapping[str, object], expires_at: float
 ) -> Principal:
+    try:
+        claims = SessionClaims.from_json(told)
+    except ClaimsError as error:
+        raise _invalid_token(str(error)) from error
     return Principal(
         kind=Kind.SESSION,
         account=claims.account,

@@ -18,12 +18,12 @@ would allow it.  It reads the same whether or not the resource exists.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, Protocol, final
 
 from casemate.core.arn import Arn, NotAnArnError
-from casemate.core.call import Allowed, Inside, Known, Request
+from casemate.core.call import Allowed, Arrival, Inside, Known, Request
 from casemate.core.clock import iso
 from casemate.core.errors import Denied
 from casemate.core.operation import Need
@@ -73,7 +73,26 @@ class Resources(Protocol):
     def facts(self, arn: Arn, action: str, /) -> Facts | None: ...
 
 
+_CALLERS: Final = 1024
+"""Principals of whom the room remembers what policies see; the oldest goes."""
+
 NO_POLICIES: Final[tuple[iam.Policy, ...]] = ()
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Caller:
+    """
+    What policies see of a principal itself, whatever it asks.
+
+    principal: whose this is; kept, so that no other can have its identity.
+    context: the keys that follow from it.  policies: of the session, or None.
+    """
+
+    principal: Principal
+    view: iam.PrincipalView
+    context: Context
+    policies: tuple[iam.Policy, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +101,7 @@ class Authz:
 
     identities: Identities
     resources: Resources
+    _callers: dict[int, _Caller] = field(default_factory=dict, init=False)
 
     async def __call__(self, known: Known) -> Allowed:
         """Give the allowed call, or raise Denied."""
@@ -108,9 +128,13 @@ class Authz:
         facts = self.resources.facts(arn, need.action) if arn else None
         # (2)
         identity = self.identities.identity(principal)
-        context = common_context(known)
-        tags = {**identity.tags, **principal.tags}
-        context |= {f"aws:PrincipalTag/{key}": tag for key, tag in tags.items()}
+        caller = self._caller(principal)
+        # The session's tags win over those of its role, so they come after.
+        context: Context = {
+            f"aws:PrincipalTag/{key}": tag for key, tag in identity.tags.items()
+        }
+        context |= caller.context
+        context |= _of_call(known.arrival)
         for key, value in need.context.items():
             context.setdefault(key, value)
         for key, value in (facts.tags if facts else {}).items():
@@ -120,14 +144,14 @@ class Authz:
         # (3)
         decision = iam.decide(
             iam.Ask(
-                principal=iam.PrincipalView.of(principal),
+                principal=caller.view,
                 action=need.action,
                 resource=need.resource,
                 context=context,
             ),
             identity=policies,
             boundary=identity.boundary,
-            session=session_policies(principal),
+            session=caller.policies,
             resource_policies=facts.policies if facts else NO_POLICIES,
             resource_account=_owner(arn, principal),
             policy_required=facts.required if facts else False,
@@ -135,6 +159,15 @@ class Authz:
         if decision.allowed and identity.exists:
             return tuple(str(statement) for statement in decision.deciding)
         raise _denial(principal, need, decision, exists=identity.exists)
+
+    def _caller(self, principal: Principal) -> _Caller:
+        """Give what was worked out of this very principal before, or do it now."""
+        found = self._callers.get(id(principal))
+        if found is None:
+            if len(self._callers) >= _CALLERS:
+                del self._callers[next(iter(self._callers))]
+            found = self._callers[id(principal)] = _caller(principal)
+        return found
 
 
 def _denial(
@@ -171,6 +204,7 @@ def _owner(arn: Arn | None, principal: Principal) -> str:
     return arn.account
 
 
+@lru_cache(maxsize=1024)
 def _arn(resource: str) -> Arn | None:
     try:
         return Arn.parse(resource)
@@ -178,22 +212,37 @@ def _arn(resource: str) -> Arn | None:
         return None
 
 
-def common_context(known: Known) -> Context:
+def _of_principal(principal: Principal) -> Context:
     """
-    Fill the condition keys that every call has.
+    Fill the keys that follow from who calls; tags of the session among them.
 
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
     """
-    arrival, principal = known.arrival, known.principal
+    context: Context = {**iam.principal_context(iam.PrincipalView.of(principal))}
+    if principal.issued_at is not None:
+        context["aws:TokenIssueTime"] = iso(principal.issued_at)
+    for key, value in principal.tags.items():
+        context[f"aws:PrincipalTag/{key}"] = value
+    return context
+
+
+def _caller(principal: Principal) -> _Caller:
+    return _Caller(
+        principal=principal,
+        view=iam.PrincipalView.of(principal),
+        context=_of_principal(principal),
+        policies=session_policies(principal),
+    )
+
+
+def _of_call(arrival: Arrival) -> Context:
+    """Fill the keys that follow from how and when the call came."""
     context: Context = {
-        **iam.principal_context(iam.PrincipalView.of(principal)),
         "aws:RequestedRegion": arrival.region,
         "aws:SecureTransport": "true",
         "aws:EpochTime": str(int(arrival.at)),
         "aws:CurrentTime": iso(arrival.at),
     }
-    if principal.issued_at is not None:
-        context["aws:TokenIssueTime"] = iso(principal.issued_at)
     claim = arrival.claim
     if isinstance(claim, Inside):
         context |= _inside(claim)

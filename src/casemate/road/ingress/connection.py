@@ -28,6 +28,7 @@ from casemate.road.ingress.answer import (
 )
 from casemate.road.ingress.chunked import BodyTooLargeError, ChunkError, Chunks
 from casemate.road.ingress.head import HEAD_END, Head, HeadError, Headers, read_head
+from casemate.road.ingress.leaving import CallGoesOnError
 
 Handler = Callable[[Request], Awaitable[Response]]
 Admission = Callable[[str, str, Headers], int]
@@ -85,8 +86,8 @@ class Keeper(Protocol):
     def refused(self, peer: str, reason: str) -> None: ...
     def crashed(self, error: Exception) -> None: ...
     def gone(self, connection: Connection) -> None: ...
-    def hold(self, connection: Connection, count: int) -> bool:
-        """Count bytes of bodies in; False if they are too many."""
+    def hold(self, whose: str, count: int) -> bool:
+        """Count bytes of somebody's bodies in; False if they are too many."""
         ...
 
 
@@ -104,8 +105,12 @@ class _At(Enum):
 class Connection(asyncio.Protocol):
     """The protocol of one connection."""
 
-    def __init__(self, keeper: Keeper, peer: str, cell: str | None) -> None:
+    def __init__(
+        self, keeper: Keeper, peer: str, cell: str | None, *, whose: str
+    ) -> None:
+        """Serve one client.  whose: who its bodies are counted against."""
         self.peer = peer
+        self._whose = whose
         self.made = False
         self._keeper = keeper
         self._limits = keeper.limits
@@ -126,6 +131,7 @@ class Connection(asyncio.Protocol):
         self._discarded = 0
         self._paused = False
         self._task: asyncio.Task[None] | None = None
+        self._goes_on: asyncio.Future[object] | None = None
         self._writable: asyncio.Future[None] | None = None
 
     # --- what the event loop calls
@@ -139,14 +145,22 @@ class Connection(asyncio.Protocol):
         """End; whoever still answers is told by cancellation (H22)."""
         self._at = _At.GONE
         self._in.clear()
-        self._forget_body()
         if self._task is None:
+            self._forget_body()
             self._keeper.gone(self)
         else:
             # It counts until it has let go, or a client that leaves at once
             # could have any number of requests under way.
-            self._task.add_done_callback(lambda _: self._keeper.gone(self))
+            self._task.add_done_callback(self._let_go)
             self._task.cancel()
+
+    def _let_go(self, _task: asyncio.Task[None]) -> None:
+        """Forget the request; a call that goes on keeps its body, so it counts on."""
+        if self._goes_on is None:
+            self._forget_body()
+        else:
+            self._goes_on.add_done_callback(lambda _: self._forget_body())
+        self._keeper.gone(self)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
@@ -295,7 +309,7 @@ class Connection(asyncio.Protocol):
         """Hold bytes of a body against the bound of all bodies together."""
         self._received += count
         self._held += count
-        if not self._keeper.hold(self, count):
+        if not self._keeper.hold(self._whose, count):
             raise HeadError(503, "too many bytes of bodies under way")
 
     def _await_body(self) -> None:
@@ -305,7 +319,7 @@ class Connection(asyncio.Protocol):
 
     def _forget_body(self) -> None:
         if self._held:
-            self._keeper.hold(self, -self._held)
+            self._keeper.hold(self._whose, -self._held)
             self._held = 0
         self._body = bytearray()
         self._chunks = None
@@ -379,6 +393,9 @@ class Connection(asyncio.Protocol):
             data = write_head(response, close=close, now=self._keeper.clock.now())
             begun = True
             await self._send(request.method, response, data)
+        except CallGoesOnError as left:
+            self._goes_on = left.call
+            raise
         except Exception as error:  # noqa: BLE001 — the task ends here; it is reported
             self._keeper.crashed(error)
             self._crash(begun=begun)

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from casemate.core.clock import Clock
+from casemate.core.network import client_of
 from casemate.road.ingress.answer import PLAINTEXT, Response
 from casemate.road.ingress.connection import (
     Admission,
@@ -145,9 +146,8 @@ class Front:
             {"message": "a request was not answered by its handler", "exception": error}
         )
 
-    def hold(self, connection: Connection, count: int) -> bool:
+    def hold(self, whose: str, count: int) -> bool:
         """Count bytes of bodies under way; False if they are too many."""
-        whose = self._places[connection][-1][0]
         self._total_held += count
         self._held[whose] += count
         if not self._held[whose]:
@@ -187,7 +187,7 @@ class Front:
             peer = _peer(accepted)
             place = (
                 (_OUTSIDE, self.limits.connections),
-                (f"network:{_network(peer)}", self.limits.per_peer),
+                (f"network:{client_of(peer)}", self.limits.per_peer),
             )
             self._enter(accepted, context, place, peer=peer, cell=None)
 
@@ -225,7 +225,7 @@ class Front:
         cell: str | None,
     ) -> None:
         """Shake hands, within a time, with those who speak TLS."""
-        connection = Connection(self, peer, cell)
+        connection = Connection(self, peer, cell, whose=place[-1][0])
         self._places[connection] = place
         try:
             async with asyncio.timeout(self.limits.handshake_seconds):
@@ -319,14 +319,6 @@ def _peer(accepted: socket.socket) -> str:
         return ""
     host = address[0] if isinstance(address, tuple) else ""
     return str(host).removeprefix("::ffff:")
-
-
-def _network(peer: str) -> str:
-    """Give what one client holds: an IPv4 address, the /64 of an IPv6 one."""
-    if ":" not in peer:
-        return peer
-    packed = socket.inet_pton(socket.AF_INET6, peer.partition("%")[0])
-    return packed[:8].hex()
 
 
 __all__ = ["Front", "FrontLimits", "Refused", "Response"]

@@ -18,7 +18,8 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from functools import lru_cache
+from typing import Final, final
 
 from casemate.core import trace
 from casemate.core.call import Arrival, Door, Outcome, Request
@@ -34,6 +35,7 @@ from casemate.core.operation import Operation
 from casemate.road.ingress import dialect, stranger
 from casemate.road.ingress.answer import Response
 from casemate.road.ingress.catalog import Catalog, Service
+from casemate.road.ingress.leaving import outlive
 from casemate.wire import Reply
 
 _SCOPE: Final = re.compile(
@@ -43,13 +45,36 @@ _QUERY_SCOPE: Final = re.compile(
     r"(?:^|&)X-Amz-Credential=[^&/%]{1,128}(?:/|%2[Ff])([0-9]{8})(?:/|%2[Ff])"
     r"([a-z0-9-]{1,32})(?:/|%2[Ff])([a-z0-9-]{1,64})(?:/|%2[Ff])aws4_request"
 )
+_CREDENTIAL: Final = 512
+"""Characters of a credential that is remembered; a sound one has fewer."""
 STRANGER_BODY: Final = 65_536
 """Bytes of a body that comes without a signature, and will be refused."""
 DEFAULT_BODY: Final = 1_048_576
 """Bytes of a body before the operation is known (a query's Action is in it)."""
 
+_RANDOM: Final = 34
+"""Bytes of a request's id (10) and of its trace (8 and 16)."""
+
 Travel = Callable[[Arrival], Awaitable[Outcome]]
 Stranger = Callable[[Request, Refusal], None]
+
+
+@final
+class _Slices:
+    """Random bytes, given out once each."""
+
+    __slots__ = ("_at", "_bytes")
+
+    def __init__(self, random: bytes) -> None:
+        self._bytes = random
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        """Give the next bytes.  Raises ValueError when there are not so many left."""
+        start, self._at = self._at, self._at + size
+        if self._at > len(self._bytes):
+            raise ValueError(f"there are no {size} random bytes left")
+        return self._bytes[start : self._at]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +114,9 @@ class Ingress:
     async def __call__(self, request: Request) -> Response:
         """Answer a request."""
         now = self.clock.now()
-        identifier = request_id(now, self.randomness)
+        # One call of the kernel for all that is random in a request.
+        random = _Slices(self.randomness(_RANDOM)).take
+        identifier = request_id(now, random)
         try:
             named = self._service(request.header("authorization") or "", request.query)
         except Refusal as refusal:
@@ -116,7 +143,7 @@ class Ingress:
             trace=trace.begin(
                 request.header("x-amzn-trace-id"),
                 request.header("traceparent"),
-                self.randomness,
+                random,
             ),
             door=Door.CELL if request.cell else Door.HTTPS,
             peer=request.peer,
@@ -143,7 +170,7 @@ class Ingress:
         task = asyncio.ensure_future(self.travel(arrival))
         self.under_way.add(task)
         task.add_done_callback(self._arrived)
-        return await asyncio.shield(task)
+        return await outlive(task)
 
     def _arrived(self, task: asyncio.Future[Outcome]) -> None:
         self.under_way.discard(task)
@@ -161,20 +188,20 @@ class Ingress:
 
     def _service(self, authorization: str, query: str) -> _Named:
         # (1)
-        found = _SCOPE.search(authorization) or _QUERY_SCOPE.search(query)
+        found = _scope(authorization, query)
         if not found:
             raise Unauthenticated(
                 "the request is not signed; sign it with Signature Version 4",
                 code="MissingAuthenticationToken",
             )
-        service = self.catalog.services.get(found[3])
+        service = self.catalog.services.get(found[1])
         if service is None:
             raise Unimplemented(
-                f"there is no service `{found[3]}` on this platform",
+                f"there is no service `{found[1]}` on this platform",
                 code="UnknownOperationException",
                 status=404,
             )
-        return _Named(region=found[2], service=service)
+        return _Named(region=found[0], service=service)
 
     @staticmethod
     def _operation(service: Service, name: str) -> Operation:
@@ -184,6 +211,27 @@ class Ingress:
                 f"`{name}` is an operation of AWS that this platform does not have",
             )
         return operation
+
+
+def _scope(authorization: str, query: str) -> tuple[str, str] | None:
+    """
+    Find region and service in the credential, in the header or in the query.
+
+    What stands before the first comma is mostly the same from call to call, so
+    it is read once; no credential reaches past a comma, so one that is found
+    there is the first in the whole header.
+    """
+    first, _, _ = authorization.partition(",")
+    if len(first) <= _CREDENTIAL and (known := _credential(first)):
+        return known
+    found = _SCOPE.search(authorization) or _QUERY_SCOPE.search(query)
+    return (found[2], found[3]) if found else None
+
+
+@lru_cache(maxsize=2048)
+def _credential(text: str) -> tuple[str, str] | None:
+    found = _SCOPE.search(text)
+    return (found[2], found[3]) if found else None
 
 
 def _refused(

@@ -5,8 +5,9 @@ The record room: an entry for every call, opened first and closed on every endin
    written, and every call when too many records wait already.
 2. Each room that the call leaves closes a span.
 3. Closing writes one audit record.  That of a mutation is durable before its
-   answer; that of a data call is durable with the next group.  Refusals of
-   those who were never proven are written up to a rate (`strangers`).
+   answer; that of a data call is written out and durable with the next group.
+   Refusals of those who were never proven are written up to a rate
+   (`strangers`).
 """
 
 from __future__ import annotations
@@ -15,18 +16,17 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Final, Protocol, final
 
-import orjson
-
-from casemate.core.call import Allowed, Arrival, Known, Outcome
+from casemate.core.call import Allowed, Arrival, Inside, Known, Outcome
 from casemate.core.clock import Clock
 from casemate.core.errors import Refusal
 from casemate.road.record import trail
+from casemate.road.record.draft import Draft, Facts
 from casemate.road.record.metrics import Metrics
 from casemate.road.record.story import Recent
 from casemate.road.record.strangers import Strangers
 
-_LONGEST: Final = 16_384
-"""Bytes of a record; a longer one loses its request parameters."""
+_LONG: Final = 16_384
+"""Bytes of a body that a draft does not hold on to; the record is written at once."""
 
 
 class Crashed(Protocol):
@@ -41,7 +41,7 @@ class Book(Protocol):
 
     def check(self, *, durable: bool) -> None: ...
     async def append(self, at: int, data: bytes, /) -> int: ...
-    def append_soon(self, at: int, data: bytes, /) -> None: ...
+    def append_soon(self, at: int, data: bytes | Draft, /) -> None: ...
 
 
 @final
@@ -101,12 +101,15 @@ class Entry:
             if untold is None:
                 return  # counted, and told with the next that is written
             extra["untold"] = untold
-        data = self._data(at, error, extra)
-        self.room.recent.add(self.arrival.id, self.who, data)
+        draft = self._draft(at, error, extra)
+        self.room.recent.add(self.arrival.id, draft)
         if operation.mutates:
-            await self.room.book.append(int(at * 1000), data)  # (3)
-        else:
-            self.room.book.append_soon(int(at * 1000), data)
+            await self.room.book.append(int(at * 1000), draft())  # (3)
+            return
+        claim = self.arrival.claim
+        if isinstance(claim, Inside) or len(claim.body) > _LONG:
+            draft()
+        self.room.book.append_soon(int(at * 1000), draft)
 
     def _untold(self, ending: object) -> int | None:
         source = self.arrival.cell or self.arrival.peer
@@ -116,32 +119,30 @@ class Entry:
             source = f"credentials of {bound}"
         return self.room.strangers.told(source, self.room.clock.monotonic())
 
-    def _data(
+    def _draft(
         self,
         at: float,
         error: tuple[str, str] | None,
         extra: dict[str, object],
-    ) -> bytes:
-        record = trail.event(
-            arrival=self.arrival,
-            known=self.who,
-            allowed=self.why,
-            at=at,
-            error=error,
-            extra={"rooms": self.spans, **extra},
+    ) -> Draft:
+        return Draft(
+            Facts(
+                arrival=self.arrival,
+                known=self.who,
+                allowed=self.why,
+                at=at,
+                error=error,
+                extra={"rooms": self.spans, **extra},
+            )
         )
-        data = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
-        if len(data) > _LONGEST:
-            record["requestParameters"] = {"omitted": "too long for the record"}
-            data = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
-        return data
 
 
 def _ending(
     ending: object,
 ) -> tuple[tuple[str, str] | None, dict[str, object], str]:
     if isinstance(ending, Outcome):
-        return None, {"notes": trail.redact(ending.notes)}, "ok"
+        notes = {"notes": trail.redact(ending.notes)} if ending.notes else {}
+        return None, notes, "ok"
     if isinstance(ending, Refusal):
         evidence = trail.redact(ending.evidence)
         word = type(ending).__name__

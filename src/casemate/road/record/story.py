@@ -16,8 +16,8 @@ from typing import Final, final
 
 import orjson
 
-from casemate.core.call import Known
 from casemate.core.identifier import moment
+from casemate.road.record.draft import Draft
 from casemate.road.record.ledger import STREAM
 from casemate.seal import chain
 from casemate.substrate.ports import SHARED, Log
@@ -43,12 +43,11 @@ class Found:
 class Recent:
     """The last records, by request id."""
 
-    records: OrderedDict[str, tuple[str, bytes]] = field(default_factory=OrderedDict)
+    records: OrderedDict[str, Draft] = field(default_factory=OrderedDict)
 
-    def add(self, request_id: str, known: Known | None, data: bytes) -> None:
-        """Remember a record with the account that it is about."""
-        account = known.principal.account if known else ""
-        self.records[request_id] = (account, data)
+    def add(self, request_id: str, draft: Draft) -> None:
+        """Remember a record."""
+        self.records[request_id] = draft
         if len(self.records) > _RECENT:
             self.records.popitem(last=False)
 
@@ -75,7 +74,7 @@ class Stories:
         if known is None:
             return None
         in_log = self._in_log(request_id)
-        return in_log or Found(record=orjson.loads(known[1]), position=None)
+        return in_log or Found(record=orjson.loads(known()), position=None)
 
     def _in_log(self, request_id: str) -> Found | None:
         at = moment(request_id)

@@ -1,9 +1,10 @@
 """
 The shape of an audit record: CloudTrail's event, and one member of our own.
 
-Nothing here writes.  Bytes never enter a record, only their length and digest;
-values that may hold secrets are left out; every text is capped, so a tenant
-cannot make a record long.
+Nothing here writes.  Bytes never enter a record, only their length, and their
+digest where that is cheap; of an event or an answer, whose digest would give a
+guess away, the length alone.  Values that may hold secrets are left out; every text is
+capped, so a tenant cannot make a record long.
 
 Source: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from casemate.core.arn import Arn, NotAnArnError
@@ -22,6 +24,8 @@ from casemate.core.principal import Kind, Principal
 
 EVENT_VERSION: Final = "1.11"
 _TEXT: Final = 1024
+_DIGESTED: Final = 65_536
+"""Bytes that are digested for the record; more would hold up other calls."""
 _ITEMS: Final = 50
 _DEPTH: Final = 6
 _HIDDEN: Final = frozenset(
@@ -39,11 +43,15 @@ _HIDDEN: Final = frozenset(
     }
 )
 """Members whose values stay out of the record."""
+_MEASURED: Final = frozenset({"Payload"})
+"""Members of which the record keeps the length alone."""
 
 
 def redact(value: object, depth: int = 0) -> object:
     """Make a value fit for the record: bounded, without bytes and secrets."""
     if isinstance(value, bytes):
+        if len(value) > _DIGESTED:
+            return {"bytes": len(value)}
         return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
     if isinstance(value, str):
         return value if len(value) <= _TEXT else f"{value[:_TEXT]}…"
@@ -57,12 +65,20 @@ def redact(value: object, depth: int = 0) -> object:
 def _redact_many(value: object, depth: int) -> object:
     if isinstance(value, Mapping):
         return {
-            str(key)[:_TEXT]: "…" if key in _HIDDEN else redact(inner, depth + 1)
+            str(key)[:_TEXT]: _member(key, inner, depth + 1)
             for key, inner in list(value.items())[:_ITEMS]
         }
     if isinstance(value, Sequence):
         return [redact(inner, depth + 1) for inner in value[:_ITEMS]]
     return "…"
+
+
+def _member(key: object, value: object, depth: int) -> object:
+    if key in _HIDDEN:
+        return "…"
+    if key in _MEASURED and isinstance(value, bytes):
+        return {"bytes": len(value)}
+    return redact(value, depth)
 
 
 def identity(principal: Principal | None) -> dict[str, object]:
@@ -91,7 +107,7 @@ def identity(principal: Principal | None) -> dict[str, object]:
         }
     }
     if principal.issued_at is not None:
-        session["attributes"] = {"creationDate": iso(principal.issued_at)}
+        session["attributes"] = {"creationDate": _iso(int(principal.issued_at))}
     who["sessionContext"] = session
     return who
 
@@ -116,7 +132,7 @@ def event(
     record: dict[str, object] = {
         "eventVersion": EVENT_VERSION,
         "userIdentity": identity(principal),
-        "eventTime": iso(arrival.at),
+        "eventTime": _iso(int(arrival.at)),
         "eventSource": f"{operation.service}.amazonaws.com",
         "eventName": operation.name,
         "awsRegion": arrival.region,
@@ -145,6 +161,12 @@ def event(
     if error:
         record["errorCode"], record["errorMessage"] = error[0], error[1][:_TEXT]
     return record
+
+
+@lru_cache(maxsize=256)
+def _iso(second: int) -> str:
+    """Write a second; many records share one."""
+    return iso(second)
 
 
 def _proven(extra: Mapping[str, object]) -> str:

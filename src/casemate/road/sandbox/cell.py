@@ -85,6 +85,7 @@ class Cell:
     change between idle and busy.  frozen: its threads stand still.
     retired: not to be used again once it is idle.  reserved_mb: what the pool
     has promised it.  over_memory: it was ended for having more than its size.
+    closing: the destruction that is under way, or done.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Cell:
         self.retired = False
         self.reserved_mb = 0
         self.over_memory = False
+        self.closing: asyncio.Task[None] | None = None
         self._clock = clock
         self._ended = ended
         self._reply: asyncio.Future[Reply] | None = None

@@ -301,6 +301,7 @@ class Sandbox:
 
     def _part(self, cell: Cell, finding: Finding) -> None:
         if finding.ending in (Ending.SUCCESS, Ending.ERROR):
+            cell.log.hand_on()
             cell.log.begin("", want_tail=False)
             self._pool.release(cell)
         else:

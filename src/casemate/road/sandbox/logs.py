@@ -5,6 +5,10 @@ What a function prints is bounded three ways (Q6): bytes read per turn, after
 which the pipe waits for the next turn and the function for the pipe; bytes and
 lines kept per second, past which they are read, dropped and counted; bytes of
 one line.
+
+Lines are handed on together: those of a short invocation once, when it ends.
+They wait for that no longer than to the next turn, and not beyond a bound;
+whatever ends the cell hands them on first.
 """
 
 from __future__ import annotations
@@ -23,6 +27,11 @@ from casemate.road.sandbox.lines import LINE_LIMIT, TAIL_LIMIT, Line, Lines, gua
 READ_BYTES: Final = 1 << 16
 TURN_BYTES: Final = 1 << 20
 """Bytes read from one cell between two turns of the sandbox's tick (50 ms)."""
+
+GATHERED_BYTES: Final = 1 << 16
+"""Bytes of lines that are gathered before they are handed on."""
+_LINE: Final = 64
+"""Bytes that a line takes beside its text, empty ones too."""
 
 BYTES_BURST, BYTES_RATE = 8 << 20, 1 << 20
 LINES_BURST, LINES_RATE = 20_000, 5_000
@@ -62,6 +71,8 @@ class CellLog:
         self._request_id = ""
         self._tail: deque[str] | None = None
         self._tail_bytes = 0
+        self._gathered: list[Line] = []
+        self._gathered_bytes = 0
         self._turn_bytes = 0
         self._bytes = Bucket.full(BYTES_RATE, BYTES_BURST, now)
         self._lines = Bucket.full(LINES_RATE, LINES_BURST, now)
@@ -95,6 +106,12 @@ class CellLog:
                 self._cut(pipe, b"\n")
         self._tell_lost()
 
+    def hand_on(self) -> None:
+        """Give the log what was gathered."""
+        if self._gathered and self._sink is not None:
+            gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+            self._sink(gathered)
+
     def tail(self) -> bytes:
         """Give the last 4,096 bytes of this invocation's lines."""
         if self._tail is None:
@@ -102,18 +119,20 @@ class CellLog:
         return "".join(self._tail).encode()[-TAIL_LIMIT:]
 
     def turn(self) -> None:
-        """Allow the next turn's bytes."""
+        """Allow the next turn's bytes, and hand on what was gathered."""
         self._turn_bytes = 0
         for pipe in self._pipes:
             if pipe.paused:
                 pipe.paused = False
                 self._watch(pipe)
         self._tell_lost()
+        self.hand_on()
 
     def close(self) -> None:
-        """Stop reading and let go of the pipes."""
+        """Stop reading, let go of the pipes, and hand on what was gathered."""
         for pipe in self._pipes:
             self._end(pipe)
+        self.hand_on()
 
     def _watch(self, pipe: _Pipe) -> None:
         if pipe.open:
@@ -200,7 +219,10 @@ class CellLog:
     def _write(self, entries: list[Line]) -> None:
         if self._sink is None:
             return
-        self._sink(entries)
+        self._gathered += entries
+        self._gathered_bytes += sum([_LINE + len(line.text) for line in entries])
+        if self._gathered_bytes > GATHERED_BYTES:
+            self.hand_on()
         if self._tail is None:
             return
         for line in entries:

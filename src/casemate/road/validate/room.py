@@ -73,6 +73,8 @@ def unenforced(operation: Operation, path: str, value: object) -> str | None:
             f"`{path}` can only be {listed} here: other values are not enforced "
             "by this platform yet, so they are refused"
         )
+    if path in operation.accepts:
+        return None
     parents = path.split(".")
     if any(
         ".".join(parents[: n + 1]) in operation.accepts for n in range(len(parents))

@@ -107,7 +107,7 @@ def check(
             raise invalid(
                 f"the value of environment variable `{name}` looks like {kind}; keep "
                 "it in a secret store and give the function its name, or ask the "
-                "operator for `unsafe_secrets_in_environment`"
+                "operator for `--unsafe-secrets-in-environment`"
             )
     return dict(variables)
 

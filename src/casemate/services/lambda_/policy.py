@@ -89,7 +89,7 @@ def public_refused() -> Refusal:
     return Refusal(
         "Lambda prevented your policy from being created because it would grant "
         "public access to your function; name a principal, add `SourceAccount` or "
-        "`SourceArn`, or ask the operator for `unsafe_public_policies`",
+        "`SourceArn`, or ask the operator for `--unsafe-public-policies`",
         code="PublicPolicyException",
     )
 

@@ -31,12 +31,20 @@ SELECT name FROM streams WHERE account = ? AND name {low} ? {high}
 AND entries > 0 ORDER BY name LIMIT ?
 """
 _OLD = """
-SELECT position, length(data) FROM entries WHERE stream = ? AND at < ? LIMIT 5000
+SELECT position, length(data) FROM entries
+WHERE stream = ? AND position BETWEEN ? AND ? AND at < ? ORDER BY position LIMIT 5000
 """
 _FIRST = """
 SELECT position, length(data) FROM entries WHERE stream = ?
 ORDER BY position LIMIT 5000
 """
+_START = "SELECT min(position) FROM entries WHERE stream = ?"
+_REMOVED = 5000
+"""Entries that `_OLD` and `_FIRST` give at once."""
+
+_STEP = 50_000
+"""Positions that `trim` looks at in one turn of the writer: a few milliseconds."""
+
 _REMOVE = "DELETE FROM entries WHERE stream = ? AND position = ?"
 _END = 2**63 - 1
 
@@ -124,12 +132,16 @@ class SqliteLog:
         """
         Delete the entries older than an epoch millisecond; give their count.
 
-        In steps of 5,000, so that nobody waits long behind it.
+        Old ones may stand behind newer ones, so all are looked at; in steps, so
+        that nobody waits long behind it.
         """
-        total = 0
-        while count := await self._removed((account, stream), _OLD, before):
+        total, position = 0, 0
+        while True:
+            count, following = await self._trimmed((account, stream), position, before)
             total += count
-        return total
+            if following is None:
+                return total
+            position = following
 
     async def drop(self, account: str, stream: str) -> None:
         """Delete a stream; at once for readers, then entry by entry."""
@@ -243,17 +255,29 @@ class SqliteLog:
         self._streams.changed(stream)
         return len(numbers)
 
-    async def _removed(self, name: Name, sql: str, before: int) -> int:
-        def apply(connection: apsw.Connection) -> int:
+    async def _trimmed(
+        self, name: Name, position: int, before: int
+    ) -> tuple[int, int | None]:
+        """Trim from a position on; give the count, and where to go on (or None)."""
+
+        def apply(connection: apsw.Connection) -> tuple[int, int | None]:
             stream = self._streams.find(connection, name)
             if stream is None:
-                return 0
+                return 0, None
             self._arrivals.write(connection)
-            rows = connection.execute(sql, (stream.id, before)).fetchall()
-            return self._remove(connection, stream, rows)
+            start = connection.execute(_START, (stream.id,)).fetchall()[0][0]
+            low = max(position, int(str(start or 0)))
+            high = low + _STEP - 1
+            bounds = (stream.id, low, high, before)
+            rows = connection.execute(_OLD, bounds).fetchall()
+            if len(rows) == _REMOVED:
+                high = int(str(rows[-1][0]))
+            count = self._remove(connection, stream, rows)
+            return count, high + 1 if high < stream.last else None
 
-        count: int = await self._writer.run(Job(apply=apply, grows=False))
-        return count
+        found: tuple[int, int | None]
+        found = await self._writer.run(Job(apply=apply, grows=False))
+        return found
 
     async def _cleared(self, number: int) -> bool:
         """Delete some entries of a dropped stream; False when none is left."""

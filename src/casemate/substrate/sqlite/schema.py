@@ -56,6 +56,13 @@ MIGRATIONS: tuple[Migration, ...] = (
         name="log",
         # A dropped stream's id is never used again, so its entries, sealed with
         # the id, cannot be put into a later stream of the same name.
+        #
+        # Entries lie in the order they were written, whatever their stream, and
+        # one index finds them again.  Dropped: the table as its own index
+        # (WITHOUT ROWID).  A row past a quarter of a page, as records of calls
+        # are, took pages of its own, and each stream dirtied a page a group: 100
+        # to 115 µs of the writer a call against 35 to 50.  The time is in the
+        # index so that `trim` need not read the rows that stay.
         sql="""
         CREATE TABLE streams (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -65,10 +72,9 @@ MIGRATIONS: tuple[Migration, ...] = (
         ) STRICT;
         CREATE TABLE entries (
             stream INTEGER NOT NULL, position INTEGER NOT NULL,
-            at INTEGER NOT NULL, kind TEXT NOT NULL, data BLOB NOT NULL,
-            PRIMARY KEY (stream, position)
-        ) WITHOUT ROWID, STRICT;
-        CREATE INDEX entries_by_time ON entries (stream, at);
+            at INTEGER NOT NULL, kind TEXT NOT NULL, data BLOB NOT NULL
+        ) STRICT;
+        CREATE UNIQUE INDEX entries_in_order ON entries (stream, position, at);
         CREATE TABLE doomed (stream INTEGER PRIMARY KEY) STRICT;
         """,
     ),

@@ -8,6 +8,7 @@ to another account, table, key or revision does not open.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol, final
 
 from casemate.substrate.ports import DamagedError
@@ -78,6 +79,17 @@ class Vault:
 
 def _context(account: str, place: tuple[str | int, ...]) -> bytes:
     """Join the words of a place, each with its length: no two places are alike."""
-    words = [account.encode()]
-    words += [w.encode() if isinstance(w, str) else b"%d" % w for w in place]
-    return b"".join([b"%d:%b" % (len(word), word) for word in words])
+    words = [_number(w) if isinstance(w, int) else _word(w) for w in place]
+    return b"".join([_word(account), *words])
+
+
+@lru_cache(maxsize=1024)
+def _word(word: str) -> bytes:
+    """Frame a word; those of a place come again with each entry of a stream."""
+    data = word.encode()
+    return b"%d:%b" % (len(data), data)
+
+
+def _number(number: int) -> bytes:
+    data = b"%d" % number
+    return b"%d:%b" % (len(data), data)

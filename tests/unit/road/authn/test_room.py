@@ -266,17 +266,121 @@ def test_what_the_keyholder_refuses_is_refused(code: str) -> None:
     assert code == refused(world, signed(world.clock, token=TOKEN)).code
 
 
+def exhausted(world: World, room: Authn, peer: str = "192.0.2.7") -> None:
+    """Fail until the client's failures have run out."""
+    bad = dataclasses.replace(signed(world.clock, secret="guess"), peer=peer)
+    for _ in range(FAILURES):
+        refused(world, bad, room)
+
+
 def test_who_fails_too_often_waits() -> None:
     """A15: guesses from one address run out; another address is not touched."""
     world = World()
     room = world.room()
-    bad = signed(world.clock, secret="guess")
-    for _ in range(FAILURES):
-        refused(world, bad, room)
     good = signed(world.clock)
+    world.claims = session()
+    fresh = signed(world.clock, token=TOKEN)
+    exhausted(world, room)
     with pytest.raises(Throttled):
-        enter(world, good, room)
+        enter(world, fresh, room)
 
     enter(world, dataclasses.replace(good, peer="192.0.2.8"), room)
     world.clock.running += 1
-    enter(world, good, room)
+    enter(world, fresh, room)
+
+
+def test_who_can_prove_it_does_not_wait_for_a_neighbours_guesses() -> None:
+    """A15: a key that is here already is proof enough, whatever its address did."""
+    world = World()
+    room = world.room()
+    exhausted(world, room)
+    derived = world.derived
+
+    assert User().user_arn == enter(world, signed(world.clock), room).principal.arn
+    assert derived == world.derived
+
+
+def test_who_waits_and_fails_is_told_to_wait() -> None:
+    """A15: beyond the failures no guess is told what was wrong with it."""
+    world = World()
+    room = world.room()
+    exhausted(world, room)
+    for bad in (
+        signed(world.clock, secret="guess"),
+        signed(world.clock, region="eu-west-1"),
+        dataclasses.replace(signed(world.clock), headers=()),
+    ):
+        with pytest.raises(Throttled):
+            enter(world, bad, room)
+    world.user = None
+    with pytest.raises(Throttled):
+        enter(world, signed(world.clock), room)
+
+
+def test_who_waits_costs_the_keyholder_nothing() -> None:
+    """A15: a key that is not here is not asked for until the wait is over."""
+    world = World(claims=session())
+    room = world.room()
+    exhausted(world, room)
+    derived = world.derived
+    with pytest.raises(Throttled):
+        enter(world, signed(world.clock, token=TOKEN), room)
+
+    assert derived == world.derived
+
+
+def test_a_stolen_credential_is_told_though_its_address_waits() -> None:
+    """A16: who has proven a cell's credential is told on, not asked to wait."""
+    world = World(claims=session(CELL))
+    room = world.room()
+    stolen = signed(world.clock, token=TOKEN)
+    refused(world, dataclasses.replace(stolen, peer="192.0.2.8"), room)
+    exhausted(world, room)
+
+    assert CELL == refused(world, stolen, room).evidence["bound_to"]
+
+
+def test_one_ipv6_network_is_one_client() -> None:
+    """A15: a /64 has more addresses than anybody could count."""
+    world = World(claims=session())
+    room = world.room()
+    fresh = signed(world.clock, token=TOKEN)
+    exhausted(world, room, peer="2001:db8::1")
+    with pytest.raises(Throttled):
+        enter(world, dataclasses.replace(fresh, peer="2001:db8::ffff:2"), room)
+
+    enter(world, dataclasses.replace(fresh, peer="2001:db8:0:1::1"), room)
+
+
+def test_a_known_session_is_held_to_the_directory_every_time() -> None:
+    """A8, A16: who was proven before is kept; whether they may come is not."""
+    world = World(claims=session(CELL))
+    room = world.room()
+    inside = signed(world.clock, token=TOKEN, cell=CELL)
+    first = enter(world, inside, room).principal
+    assert first is enter(world, inside, room).principal
+    told = refused(world, dataclasses.replace(inside, cell="cffffffffffffffff"), room)
+    assert CELL == told.evidence["bound_to"]
+
+    world.exists = False
+    assert "role" in str(refused(world, inside, room).evidence["cause"])
+
+
+def test_a_users_key_names_whom_the_directory_names_now() -> None:
+    """Who was proven before is kept no longer than the directory says the same."""
+    world = World()
+    room = world.room()
+    first = enter(world, signed(world.clock), room).principal
+    assert first is enter(world, signed(world.clock), room).principal
+
+    world.user = User(user_id="AIDABBBBBBBBBBBBBBBBB")
+    assert world.user.user_id == enter(world, signed(world.clock), room).principal.id
+
+
+def test_claims_that_are_none_are_refused_every_time() -> None:
+    """Claims that cannot be read make nobody, the second time no more."""
+    world = World(claims=dataclasses.replace(session(), role_id="AIDA"))
+    room = world.room()
+    for _ in range(2):
+        told = refused(world, signed(world.clock, token=TOKEN), room)
+        assert "InvalidClientTokenId" == told.code

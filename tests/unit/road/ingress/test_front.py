@@ -19,6 +19,7 @@ from casemate.core.call import Request
 from casemate.road.ingress.answer import Response
 from casemate.road.ingress.front import FrontLimits
 from casemate.road.ingress.head import HeadError, read_head
+from casemate.road.ingress.leaving import outlive
 from unit.road.ingress.door import (
     LIMIT,
     Door,
@@ -450,6 +451,41 @@ def test_bodies_together_are_bounded() -> None:
             assert 503 == (await message(reader))[0]
             assert 0 == door.front.held
             await closed(writer)
+
+    on_loop(run())
+
+
+def test_the_body_of_a_call_that_goes_on_counts_until_it_ends() -> None:
+    """Who sends and leaves holds as many bytes as who stays."""
+    started, end = asyncio.Event(), asyncio.Event()
+
+    async def call(request: Request) -> Response:
+        started.set()
+        await end.wait()
+        return await echo(request)
+
+    async def handler(request: Request) -> Response:
+        if request.path == "/slow":
+            return await outlive(asyncio.ensure_future(call(request)))
+        return await echo(request)
+
+    async def run() -> None:
+        async with open_door(handler, FrontLimits(held_bytes=150_000)) as door:
+            _, writer = await door.client()
+            long = get(b"Content-Length: 90000", line=b"POST /slow HTTP/1.1")
+            writer.write(long + b"x" * 90_000)
+            await started.wait()
+            writer.transport.abort()
+            await until(lambda: not door.front.connections)
+            held = door.front.held
+            assert held > 60_000
+            reader, other = await door.client()
+            other.write(get(b"Content-Length: 95000") + b"x" * 95_000)
+            assert 503 == (await message(reader))[0]
+            assert held == door.front.held
+            end.set()
+            await until(lambda: not door.front.held)
+            await closed(other)
 
     on_loop(run())
 

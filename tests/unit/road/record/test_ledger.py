@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from casemate.core.identifier import request_id
+from casemate.road.record import ledger as ledgers
 from casemate.road.record.ledger import (
     CHECKPOINTS,
     STREAM,
@@ -19,6 +21,7 @@ from casemate.road.record.ledger import (
 from casemate.road.record.story import Recent, Stories
 from casemate.seal import chain
 from casemate.substrate.ports import SHARED, Entry, FullError, Log, NewEntry
+from casemate.substrate.sqlite.writer import LINGER
 from store_stand import SetClock, store_at
 from unit.services.calls import law
 
@@ -82,6 +85,8 @@ class Failing:
         self.log = log
         self.streams = streams or (STREAM, CHECKPOINTS)
         self.full = False
+        self.appends: list[int] = []
+        self.appended = asyncio.Event()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.log, name)
@@ -91,7 +96,11 @@ class Failing:
     ) -> int:
         if self.full and stream in self.streams:
             raise FullError("full")
-        return await self.log.append(account, stream, entries)
+        last = await self.log.append(account, stream, entries)
+        if stream == STREAM:
+            self.appends.append(len(entries))
+            self.appended.set()
+        return last
 
 
 @law
@@ -116,6 +125,114 @@ async def test_a_full_disk_refuses_and_leaves_no_hole(tmp_path: Path) -> None:
         assert is_whole(entries)
         # The refused call was made all the same, so its record is owed.
         assert [b"before", b"refused", b"after"] == [e.data[32:] for e in entries]
+
+
+@law
+async def test_records_that_nobody_waits_for_share_an_append(tmp_path: Path) -> None:
+    """They are held for company, and whoever waits for one ends that at once."""
+    async with store_at(tmp_path) as store:
+        log = Failing(store.log)
+        ledger = ledger_on(log)  # type: ignore[arg-type]  # forwards by getattr
+        ledger.start()
+        await ledger.append(1, b"a")
+        for _ in range(20):
+            ledger.append_soon(2, b"b")
+            await asyncio.sleep(0)
+        assert [1] == log.appends
+        assert 22 == await ledger.append(3, b"c")
+        assert [1, 21] == log.appends
+        await ledger.close()
+
+
+@law
+async def test_held_records_are_durable_within_ten_milliseconds(tmp_path: Path) -> None:
+    """Company or not, a record is on its way after the ledger's linger."""
+    assert ledgers.LINGER + LINGER < 0.010
+    assert ledgers.LINGER < LINGER
+    async with store_at(tmp_path) as store:
+        log = Failing(store.log)
+        ledger = ledger_on(log)  # type: ignore[arg-type]  # forwards by getattr
+        ledger.start()
+        ledger.append_soon(1, b"alone")
+        async with asyncio.timeout(5):
+            await log.appended.wait()
+        assert 1 == len(store.log.read(SHARED, STREAM))
+        await ledger.close()
+
+
+@law
+async def test_who_hurries_does_not_wait_for_company(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A durable record, a seal and the end each take what is held with them."""
+    monkeypatch.setattr(ledgers, "LINGER", 3600.0)
+    async with store_at(tmp_path) as store, asyncio.timeout(20):
+        ledger = ledger_on(store.log)
+        ledger.start()
+        ledger.append_soon(1, b"held")
+        await asyncio.sleep(0.01)
+        assert 2 == await ledger.append(1, b"waited for")
+        ledger.append_soon(1, b"held")
+        await asyncio.sleep(0.01)
+        await ledger.seal()
+        assert 3 == ledger.head.count
+        ledger.append_soon(1, b"held")
+        await asyncio.sleep(0.01)
+        await ledger.close()
+        assert 4 == ledger.head.count
+
+
+@law
+async def test_drafts_are_written_out_with_their_group(tmp_path: Path) -> None:
+    """Not before, in their order; past a group, at once, so that none piles up."""
+    turns: list[int] = []
+
+    def draft(number: int) -> ledgers.Draft:
+        def written() -> bytes:
+            turns.append(number)
+            return b"%d" % number
+
+        return written
+
+    async with store_at(tmp_path) as store:
+        ledger = ledger_on(store.log)
+        for number in range(600):
+            ledger.append_soon(1, draft(number))
+        assert list(range(500, 600)) == turns
+        ledger.start()
+        await ledger.close()
+        entries = store.log.read(SHARED, STREAM)
+
+        assert is_whole(entries)
+        assert [b"%d" % n for n in range(600)] == [e.data[32:] for e in entries]
+        assert list(range(600)) == sorted(turns)
+
+
+@law
+async def test_a_draft_that_finds_no_room_is_kept_as_it_was_written(
+    tmp_path: Path,
+) -> None:
+    """A full disk holds no call's parameters in memory, and asks for none again."""
+    asked: list[None] = []
+
+    def draft() -> bytes:
+        asked.append(None)
+        return b"drafted"
+
+    async with store_at(tmp_path) as store:
+        log = Failing(store.log)
+        ledger = ledger_on(log)  # type: ignore[arg-type]  # forwards by getattr
+        ledger.start()
+        log.full = True
+        ledger.append_soon(1, draft)
+        with pytest.raises(LedgerFullError):
+            await ledger.append(1, b"waited for")
+        log.full = False
+        await ledger.close()
+        entries = store.log.read(SHARED, STREAM)
+
+    assert [b"drafted", b"waited for"] == [e.data[32:] for e in entries]
+    assert 1 == len(asked)
 
 
 @law

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import pytest
 import uvloop
 
 from casemate.core.clock import SystemClock
 from casemate.core.function import FunctionVersion
 from casemate.road.sandbox.lines import LINE_LIMIT, Line
-from casemate.road.sandbox.logs import LINES_BURST, TURN_BYTES, CellLog
+from casemate.road.sandbox.logs import GATHERED_BYTES, LINES_BURST, TURN_BYTES, CellLog
 from unit.road.sandbox.function_version import FUNCTION
 
 
@@ -20,12 +21,14 @@ class Kept:
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
+        self.writes = 0
 
     def write(
         self, function: FunctionVersion, stream: str, lines: Sequence[Line]
     ) -> None:
         del function, stream
         self.lines.extend(lines)
+        self.writes += 1
 
 
 def kept(written: bytes, *, bind: bool = True, turns: int = 1) -> tuple[Kept, CellLog]:
@@ -122,3 +125,76 @@ def test_turn_bounds_what_is_read() -> None:
         return int(stuck)
 
     assert uvloop.run(read()) == 1
+
+
+Say = Callable[[bytes], None]
+
+
+def speaking(act: Callable[[CellLog, Say, Kept], None]) -> tuple[Kept, CellLog]:
+    """What a log keeps when things happen in one turn of the loop."""
+    sink = Kept()
+
+    async def main() -> CellLog:
+        out, write_out = os.pipe()
+        err, write_err = os.pipe()
+        log = CellLog(out, err, clock=SystemClock(), ended=lambda: None)
+        log.bind(FUNCTION, "stream", sink)
+        log.begin("id", want_tail=True)
+        act(log, lambda data: _write_all(write_err, data), sink)
+        log.close()
+        os.close(write_out)
+        os.close(write_err)
+        return log
+
+    return sink, uvloop.run(main())
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    assert os.write(descriptor, data) == len(data)
+
+
+def test_the_lines_of_an_invocation_are_one_write_in_order() -> None:
+    """Each write costs the node; the order is the one in which they came."""
+
+    def act(log: CellLog, say: Say, _sink: Kept) -> None:
+        log.platform("START")
+        say(b"one\ntwo")
+        log.drain()
+        log.platform("END")
+        log.platform("REPORT")
+        log.hand_on()
+
+    sink, log = speaking(act)
+    texts = ["START", "one", "two", "END", "REPORT"]
+    assert texts == [line.text for line in sink.lines]
+    assert 1 == sink.writes
+    assert b"START\none\ntwo\nEND\nREPORT\n" == log.tail()
+
+
+@pytest.mark.parametrize("end", [CellLog.close, CellLog.turn])
+def test_what_was_gathered_is_not_lost(end: Callable[[CellLog], None]) -> None:
+    """A cell that dies takes no line with it, and no line waits longer than a turn."""
+
+    def act(log: CellLog, say: Say, sink: Kept) -> None:
+        log.platform("START")
+        say(b"one\n")
+        log.drain()
+        assert [] == sink.lines
+        end(log)
+        assert 2 == len(sink.lines)
+
+    sink, _log = speaking(act)
+    assert ["START", "one"] == [line.text for line in sink.lines]
+
+
+def test_what_is_gathered_is_bounded() -> None:
+    """Long and many lines are handed on before there are too many."""
+
+    def act(log: CellLog, say: Say, sink: Kept) -> None:
+        say(b"\n" * 4096)
+        log.drain()
+        assert 4096 == len(sink.lines)
+        log.platform("x" * GATHERED_BYTES)
+        assert 4097 == len(sink.lines)
+
+    speaking(act)

@@ -122,6 +122,26 @@ def test_trim_deletes_what_is_older(tmp_path: Path) -> None:
     asyncio.run(law())
 
 
+def test_trim_looks_at_all_of_a_long_stream(tmp_path: Path) -> None:
+    """Old entries go wherever they stand, over many turns and over gaps."""
+
+    async def law() -> None:
+        async with store_at(tmp_path) as store:
+            count = 120_000
+            for start in range(0, count, 10_000):
+                ats = [n % 2 if n < 20_000 else n // (count - 1) for n in range(count)]
+                chunk = [new(b"", at=1 - at) for at in ats[start : start + 10_000]]
+                await store.log.append(ALICE, "s", chunk)
+            await store.log.append(ALICE, "s", [new(b"last", at=0)])
+            assert await store.log.trim(ALICE, "s", before=1) == 10_002
+            kept = store.log.read(ALICE, "s", limit=200_000)
+            assert {entry.at for entry in kept} == {1}
+            assert len(kept) == count + 1 - 10_002
+            assert await store.log.trim(ALICE, "s", before=1) == 0
+
+    asyncio.run(law())
+
+
 def test_a_dropped_stream_begins_anew(tmp_path: Path) -> None:
     """After drop nothing is there, and the next append is position 1."""
 
