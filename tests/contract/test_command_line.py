@@ -29,6 +29,7 @@ def handler(event, context):
     return event
 """
 PATIENCE = 20.0
+ELSEWHERE = "arn:aws:lambda:us-east-1:210987654321:function:said"
 
 
 @pytest.fixture(name="said", scope="module")
@@ -58,6 +59,8 @@ def test_invoke_takes_its_event_from_words_stdin_or_a_file(
 
     told = [json.loads(done.stdout)["from"] for done in (words, stdin, path)]
     assert ["words", "stdin", "file"] == told
+    request = words.stderr.removeprefix("casemate: request ").strip()
+    assert request in platform.casemate("why", request).stdout
 
 
 def test_invoke_of_a_function_that_fails_shows_it_and_exits_1(
@@ -83,8 +86,8 @@ def test_invoke_of_a_function_that_fails_shows_it_and_exits_1(
         (("logs", "nowhere"), 1, "no log group"),
         (("why", "0" * 8), 1, "no request"),
         (("why", "a b"), 1, "regular expression"),
-        (("env", "--account", "1" * 12), 1, "casemate account list"),
-        (("env", "--data", "/nowhere"), 1, "casemate up"),
+        (("logs", ELSEWHERE), 1, "in its account 210987654321"),
+        (("logs", "said", "--since", "0"), 2, "--since"),
     ],
 )
 def test_refusals_are_one_line(
@@ -92,6 +95,24 @@ def test_refusals_are_one_line(
 ) -> None:
     assert said
     assert tells in _refusal(platform.casemate(*words), status)
+
+
+@pytest.mark.parametrize(
+    ("words", "tells"),
+    [
+        (("--account", "1" * 12), "casemate account list"),
+        (("--data", "/nowhere"), "casemate up"),
+    ],
+)
+def test_without_a_session_the_shell_s_eval_fails(
+    platform: Platform, words: tuple[str, ...], tells: str
+) -> None:
+    """`false` is all that it evaluates; the reason is one line beside it."""
+    done = platform.casemate("env", *words)
+
+    assert (1, "false\n") == (done.returncode, done.stdout)
+    assert tells in done.stderr
+    assert 1 == done.stderr.count("\n")
 
 
 def test_an_endpoint_that_does_not_answer_is_one_line(platform: Platform) -> None:
@@ -246,7 +267,8 @@ def test_a_second_start_and_a_taken_port_are_refused_by_name(
 ) -> None:
     done = platform.casemate("up", "--listen", "127.0.0.1:0", env={})
     assert 1 == done.returncode
-    assert f"already runs on {platform.data}" in done.stderr.splitlines()[-1]
+    assert f"already runs on {platform.data}" in done.stderr
+    assert 1 == done.stderr.count("\n")
 
     fresh = tmp_path_factory.mktemp("fresh")
     for folder in (fresh, *fresh.parents[:3]):
@@ -259,7 +281,9 @@ def test_a_second_start_and_a_taken_port_are_refused_by_name(
             env={},
         )
     assert 1 == done.returncode
-    assert f"127.0.0.1:{port}" in done.stderr.splitlines()[-1]
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert 1 == done.stderr.count("\n")
+    assert not (fresh / "data").exists(), "what never began leaves nothing"
 
 
 def test_start_shows_what_it_does(platform: Platform) -> None:

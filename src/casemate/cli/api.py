@@ -40,9 +40,10 @@ def function_names() -> list[str]:
     return [f["FunctionName"] for page in pages for f in page["Functions"]]
 
 
-def invoke(name: str, event: str) -> tuple[str, str | None]:
+def invoke(name: str, event: str) -> tuple[str, str | None, str]:
     """
-    Invoke; give what came back, and how the function failed if it did.
+    Invoke; give what came back, how the function failed if it did, and the
+    id of the request.
 
     The answer is waited for as long as a function may run, and the call is
     made once: a client that lost patience would run the function again.
@@ -54,7 +55,8 @@ def invoke(name: str, event: str) -> tuple[str, str | None]:
         FunctionName=name, Payload=event.encode()
     )
     body: bytes = answer["Payload"].read()
-    return body.decode(errors="replace"), answer.get("FunctionError")
+    request = clean(answer["ResponseMetadata"]["RequestId"])
+    return body.decode(errors="replace"), answer.get("FunctionError"), request
 
 
 def account_line(account: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ def _lines(told: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     if house.get("resource"):
         yield "on", house["resource"]
     yield "from", f"{record.get('sourceIPAddress')} by {house.get('door')}"
-    yield "ended", record.get("errorCode", "ok")
+    yield "ended", _ending(record, house)
     if record.get("errorMessage"):
         yield "because", record["errorMessage"]
     for statement in house.get("because") or ():
@@ -44,3 +44,12 @@ def _lines(told: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         yield "audit", f"entry {told['Position']} of the chain"
     else:
         yield "audit", "waits to be written to the chain"
+
+
+def _ending(record: Mapping[str, Any], house: Mapping[str, Any]) -> str:
+    """Say how the call ended, and how the function did if it failed on its own."""
+    code = record.get("errorCode")
+    if code:
+        return str(code)
+    error = (house.get("notes") or {}).get("functionError")
+    return f"ok; the function itself failed: {error}" if error else "ok"

@@ -209,10 +209,14 @@ def invoke(
 
     event = _event(payload)
     session.adopt(data, account)
-    answer, failed = api.invoke(name, event)
+    answer, failed, request = api.invoke(name, event)
     typer.echo(terminal.document(answer))
     if failed:
-        _fail(f"the function failed ({failed}); `casemate logs {name}` tells more")
+        _fail(
+            f"the function failed ({failed}); `casemate logs {name}` tells more, "
+            f"and so does `casemate why {request}`"
+        )
+    typer.echo(f"casemate: request {request}", err=True)
 
 
 def _event(payload: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,103 @@ def test_what_is_not_understood_is_one_line_and_exit_2() -> None:
     assert (2, "") == (done.returncode, done.stdout)
     assert 1 == done.stderr.count("\n")
     assert "casemate logs --help" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "tells"),
+    [
+        (("--region", "Europe"), "`Europe` is not the name of a region"),
+        (("--region", "us-east-1; id"), "is not the name of a region"),
+        (("--grace", "soon"), "`soon` is not a whole number"),
+        (("--nope",), "--nope"),
+        (("doctor",), "doctor"),
+    ],
+)
+def test_a_start_that_is_not_understood_is_one_line(
+    words: tuple[str, ...], tells: str
+) -> None:
+    done = _casemate("up", *words)
+
+    assert (2, "") == (done.returncode, done.stdout)
+    assert done.stderr.startswith("casemate: ")
+    assert done.stderr.endswith("`casemate up --help` tells the words\n")
+    assert 1 == done.stderr.count("\n")
+    assert tells in done.stderr
+
+
+def test_the_help_of_up_tells_the_defaults() -> None:
+    told = " ".join(_casemate("up", "--help", user=NOBODY).stdout.split())
+
+    for default in ("CASEMATE_DATA, or /var/lib/casemate", "us-east-1", "30", "2"):
+        assert f"(default: {default})" in told
+
+
+def test_a_root_key_that_cannot_be_one_is_all_that_is_said() -> None:
+    """Before the host is graded, and before anything is made."""
+    done = _casemate("up", "--data", "/nowhere", "--root-key-file", "/nowhere/key")
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "casemate: --root-key-file /nowhere/key: No such file" in done.stderr
+    assert 1 == done.stderr.count("\n")
+    assert not Path("/nowhere").exists()
+
+
+def test_a_shell_does_not_go_on_where_no_platform_is() -> None:
+    """Without the variables, the next words would reach the real AWS."""
+    for words in ("--data /nowhere", "--nope"):
+        script = f'eval "$({BIN}/casemate env {words})" && echo went on'
+        done = subprocess.run(
+            ["/bin/sh", "-c", script], capture_output=True, text=True, check=False
+        )
+
+        assert (1, "") == (done.returncode, done.stdout)
+        assert 1 == done.stderr.count("\n")
+
+
+def test_a_platform_that_ended_is_waited_for_no_longer(tmp_path: Path) -> None:
+    """Seen by the process that holds the folder; that it waits is said once."""
+    with subprocess.Popen(["/bin/sleep", "60"]) as holder:
+        (tmp_path / "lock").write_text(f"{holder.pid}\n")
+        with subprocess.Popen(
+            [BIN / "casemate", "env", "--data", str(tmp_path), "--wait", "60"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as waiting:
+            assert waiting.stderr
+            said = waiting.stderr.readline()
+            time.sleep(0.2)  # it looks every 50 ms; nothing tells that it has
+            holder.kill()
+            holder.wait()
+            printed, rest = waiting.communicate(timeout=10)
+
+    assert said.startswith("casemate: waiting up to 60 s")
+    assert "ended before it served" in rest
+    assert 1 == rest.count("\n")
+    assert (1, "false\n") == (waiting.returncode, printed)
+
+
+def test_logs_of_no_time_are_refused() -> None:
+    for minutes in ("0", "-5"):
+        done = _casemate("logs", "x", "--since", minutes)
+
+        assert (2, "") == (done.returncode, done.stdout)
+        assert "--since" in done.stderr
+
+
+def test_a_stopped_platform_s_record_is_verified_offline() -> None:
+    gone = {
+        "AWS_ENDPOINT_URL": "https://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for variables in (gone, {"CASEMATE_DATA": "/nowhere"}):
+        done = _casemate("audit", "verify", user=None, **variables)
+
+        assert (1, "") == (done.returncode, done.stdout)
+        assert "casemate audit verify --offline" in done.stderr
+        assert 1 == done.stderr.count("\n")
 
 
 def test_help_of_the_words_loads_no_client() -> None:

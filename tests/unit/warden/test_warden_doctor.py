@@ -98,6 +98,23 @@ def test_one_flaw_is_one_finding(
     assert graded(**changes) == {name: grade}
 
 
+def test_a_setting_that_is_not_there_is_not_to_be_set() -> None:
+    """What the kernel lacks, no sysctl gives it."""
+    lacking = replace(GOOD, settings={name: None for name in SETTINGS})
+    todos = {f.id: f.todo for f in doctor.grade(lacking) if f.todo}
+    assert "Yama" in todos["kernel.yama.ptrace_scope"]
+    assert not any("sysctl" in todo for todo in todos.values())
+
+
+def test_who_is_not_root_is_not_told_of_a_kernel_that_cannot() -> None:
+    """Only root can try to mount."""
+    found = replace(GOOD, root=False, mount_api=False, noswap=False)
+    told = {f.id: f for f in doctor.grade(found)}
+    for name in ("mounts", "swap"):
+        assert "only root can try" in told[name].message
+        assert told[name].todo == "run it as root"
+
+
 def test_the_hybrid_mode_works_with_a_warning() -> None:
     """Version 1 needs its own controllers."""
     controllers = frozenset({"memory", "cpu", "cpuacct", "pids", "freezer", "devices"})

@@ -57,6 +57,42 @@ def test_a_locked_folder_is_refused_by_name(tmp_path: Path) -> None:
     os.close(ground.lock(tmp_path))
 
 
+def test_a_folder_on_which_a_platform_runs_is_refused_early(tmp_path: Path) -> None:
+    """Without making anything; a folder that does not exist yet is free."""
+    ground.refuse_held(tmp_path / "none")
+    ground.refuse_held(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    held = ground.lock(tmp_path)
+    with pytest.raises(CannotStart, match=rf"already runs on .*process {os.getpid()}"):
+        ground.refuse_held(tmp_path)
+    os.close(held)
+    ground.refuse_held(tmp_path)
+
+
+def test_a_folder_stays_in_its_region(tmp_path: Path) -> None:
+    """The first start writes it down; another one is refused by name."""
+    ground.keep_region(tmp_path, "eu-west-1")
+    ground.keep_region(tmp_path, "eu-west-1")
+    with pytest.raises(CannotStart, match="made for the region eu-west-1, not us-"):
+        ground.keep_region(tmp_path, "us-east-1")
+    assert (tmp_path / "region").read_text() == "eu-west-1\n"
+    assert stat.S_IMODE((tmp_path / "region").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("name", ["us-east-1", "us-gov-west-1", "ap-southeast-7"])
+def test_regions_are_named_as_amazon_s(name: str) -> None:
+    """Any that looks like one: new ones come."""
+    assert ground.REGION.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "us", "us-east", "US-EAST-1", "us-east-1\n", "us-east-12", "u-e-1"]
+)
+def test_what_is_no_region_is_known(name: str) -> None:
+    """It would become a part of every ARN."""
+    assert not ground.REGION.fullmatch(name)
+
+
 def test_two_folders_are_two_instances(tmp_path: Path) -> None:
     """And one folder is always the same."""
     assert ground.instance(tmp_path) == ground.instance(tmp_path)
@@ -72,6 +108,24 @@ def test_a_root_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -
     key.chmod(mode)
     with pytest.raises(CannotStart, match="open to others"):
         ground.root_key(key)
+
+
+@pytest.mark.parametrize("size", [0, 31, 33, 66])
+def test_a_root_key_of_another_size_is_refused(tmp_path: Path, size: int) -> None:
+    """32 bytes, or 64 digits and perhaps a newline."""
+    key = tmp_path / "key"
+    key.write_bytes(b"k" * size)
+    key.chmod(0o400)
+    with pytest.raises(CannotStart, match="neither 32 raw bytes nor 64 hex digits"):
+        ground.root_key(key)
+
+
+def test_a_root_key_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A folder, or a pipe that nobody writes to, which is not waited for."""
+    os.mkfifo(tmp_path / "pipe", 0o400)
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(CannotStart, match="is not a regular file"):
+            ground.root_key(path)
 
 
 def test_a_root_key_behind_a_link_is_refused(tmp_path: Path) -> None:

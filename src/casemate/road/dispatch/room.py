@@ -7,6 +7,7 @@ service that runs functions was handed the sandbox as a port.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from casemate.core.call import Admitted, Outcome
@@ -19,4 +20,10 @@ class Dispatch:
     async def __call__(self, admitted: Admitted) -> Outcome:
         """Run the operation's code; raise the Refusal that it raises."""
         result = await admitted.arrival.operation.method(admitted)
-        return Outcome(result=result)
+        return Outcome(result=result, notes=_notes(result))
+
+
+def _notes(result: Mapping[str, object]) -> Mapping[str, object]:
+    """Note what a call that went well says went wrong: the function's own error."""
+    error = result.get("FunctionError")
+    return {"functionError": error} if error else {}

@@ -105,11 +105,23 @@ def _date(second: int) -> str:
     return known
 
 
+_TOO_LARGE = (
+    '{"__type":"RequestTooLargeException",'
+    '"message":"the request is larger than its operation takes"}\n'
+)
+_TOO_LARGE_KIND = (
+    "Content-Type: application/json\r\nx-amzn-ErrorType: RequestTooLargeException\r\n"
+)
+
+
 def constant(status: int) -> bytes:
     """Give the small answer to what was refused before it was a request."""
     phrase = _PHRASES.get(status, "Refused")
-    body = f"{status} {phrase}\n"
+    body, kind = f"{status} {phrase}\n", "Content-Type: text/plain\r\n"
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        # Clients do meet this one, with a payload or a package too many.
+        body, kind = _TOO_LARGE, _TOO_LARGE_KIND
     return (
-        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain\r\n"
+        f"HTTP/1.1 {status} {phrase}\r\n{kind}"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
     ).encode("ascii")

@@ -167,7 +167,7 @@ def test_what_can_be_read_in_two_ways_is_refused(data: bytes, expected: int) -> 
 
             assert expected == status(answer)
             assert b"Connection: close" in answer
-            assert 200 > len(answer)
+            assert 300 > len(answer)
             assert 1 == len(door.refusals)
 
     on_loop(run())
