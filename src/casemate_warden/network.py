@@ -121,6 +121,7 @@ def _redirect() -> None:
         check=False,
         timeout=30,
         env={},
+        process_group=0,  # a terminal's interrupt is for the warden, which drains
     )
     if done.returncode != 0:
         raise OSError(errno.EIO, f"nft: {done.stderr.decode(errors='replace')[:200]}")

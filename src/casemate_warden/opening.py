@@ -136,6 +136,7 @@ def _run(site: Site, order: Order, made: network.Network, streams: _Streams) -> 
                 (os.POSIX_SPAWN_DUP2, inside, number)
                 for number, inside in sorted(streams.inside.items())
             ],
+            setpgroup=0,  # a terminal's interrupt is for the warden, which drains
         )
     finally:
         site.house.leave_workroom()

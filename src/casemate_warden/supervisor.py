@@ -267,19 +267,33 @@ class Supervisor:
         """Node first, then cells, then those that cells and node depend on."""
         self._expected = True
         node = self._children.get("node")
-        if node is not None and ("drained" in node.said or self._is_given_up):
+        if node is not None and self._is_given_up:
+            # It is held until nobody is left whose end it could take for a failure,
+            # or who could take its own for one.
+            signal.pidfd_send_signal(node.pidfd, signal.SIGSTOP)
+            self._end_cells()
+            for name in ("egress", "keyholder"):
+                self._end(name)
+            signal.pidfd_send_signal(node.pidfd, signal.SIGKILL)
+            self._end("node")
+        else:
+            self._end_in_order(node)
+        self._assembly.dismantle()
+
+    def _end_in_order(self, node: Child | None) -> None:
+        if node is not None and "drained" in node.said:
             # It needs nobody any more; told later, they would hear of its end
             # first and take it for a failure.
             for name in ("egress", "keyholder"):
                 self._tell(name)
-            if self._is_given_up:
-                signal.pidfd_send_signal(node.pidfd, signal.SIGKILL)
         self._end("node")
-        if self._verbs is not None and not self._verbs.shut():
-            self._log("a cell did not end; the next start ends it")
+        self._end_cells()
         for name in ("egress", "keyholder"):
             self._end(name)
-        self._assembly.dismantle()
+
+    def _end_cells(self) -> None:
+        if self._verbs is not None and not self._verbs.shut():
+            self._log("a cell did not end; the next start ends it")
 
     def _tell(self, name: str) -> Child | None:
         """Tells a child to stop, once."""
@@ -290,7 +304,8 @@ class Supervisor:
         try:
             child.peer.send({"verb": "stop"})
         except Gone:
-            self._log(f"{name} is gone already")
+            if not self._is_given_up:
+                self._log(f"{name} is gone already")
         return child
 
     def _end(self, name: str) -> None:

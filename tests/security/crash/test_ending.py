@@ -169,3 +169,27 @@ def test_a18_a_clock_set_back_revives_nothing(stand: Stand) -> None:
     # New sessions last as long as was asked, counted from the mark.
     new = Keys.of(stand.variables)
     assert Attacker(stand).ask(identity_call(), new).status == 200
+
+
+def test_o7_a_second_signal_ends_the_patience() -> None:
+    """O7: what runs is killed 5 s later, and no part takes that for a failure."""
+    with standing("--grace", "60", "--pool", "1") as stand:
+        stand.function("sleeper", SLEEPER, role=stand.role("runner"), Timeout=60)
+        attacker, keys = Attacker(stand), Keys.of(stand.variables)
+        caller = threading.Thread(
+            target=lambda: attacker.ask(invoke("sleeper", "50"), keys), daemon=True
+        )
+        caller.start()
+        time.sleep(1.0)
+        assert stand.process is not None
+        stand.process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        before = len(stand.lines)
+        stand.process.send_signal(signal.SIGINT)
+        assert stand.process.wait(20) == 0
+        said = [line.strip() for line in stand.lines[before:]]
+        assert said == [
+            "casemate: the node did not drain in time, and is ended",
+            "casemate: stopped",
+        ]
+        assert left_behind(stand.data) == []

@@ -100,7 +100,7 @@ def test_one_flaw_is_one_finding(
 
 def test_a_setting_that_is_not_there_is_not_to_be_set() -> None:
     """What the kernel lacks, no sysctl gives it."""
-    lacking = replace(GOOD, settings={name: None for name in SETTINGS})
+    lacking = replace(GOOD, settings=dict.fromkeys(SETTINGS))
     todos = {f.id: f.todo for f in doctor.grade(lacking) if f.todo}
     assert "Yama" in todos["kernel.yama.ptrace_scope"]
     assert not any("sysctl" in todo for todo in todos.values())
