@@ -305,7 +305,7 @@ def test_a_folder_that_users_cannot_reach_is_refused(
     running = Running(python, closed / "data")
     _, errors = running.process.communicate(timeout=60)
     assert running.process.returncode == 1
-    assert "the platform's users can pass through" in errors.decode().splitlines()[-1]
+    assert "the platform's users cannot pass " in errors.decode().splitlines()[-1]
     assert "chmod o+x" in errors.decode().splitlines()[-1]
 
 
