@@ -17,8 +17,6 @@ from urllib.parse import unquote
 
 import pytest
 
-from style.test_rooms import ELSEWHERE
-
 ROOT: Final = Path(__file__).parents[2]
 TESTS: Final = ROOT / "tests"
 PAGE: Final = ROOT / "SPECIFICATION.md"
@@ -154,14 +152,6 @@ def test_links_lead_to_what_is_there(page: Path) -> None:
     }
 
     assert [] == [link for link in targets if not (page.parent / link).exists()]
-
-
-@pytest.mark.parametrize("page", pages(), ids=title)
-def test_a_page_names_no_place_of_its_making(page: Path) -> None:
-    """What people read is about the platform, not about where it was written."""
-    text = page.read_text()
-
-    assert [] == [word for word in ELSEWHERE if word in text]
 
 
 def test_the_lines_of_trusted_code_are_what_they_are() -> None:
