@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import apsw
 
@@ -28,6 +27,7 @@ from casemate.seal.envelope import Envelope
 from casemate.seal.keyholder import Keyholder
 from casemate.substrate.ports import SHARED
 from casemate.substrate.sqlite.file import connect
+from casemate.substrate.sqlite.runs import Runs
 from casemate.substrate.sqlite.vault import Vault
 
 AUDIT = "audit"
@@ -61,16 +61,15 @@ class Stream:
     def rows(self) -> list[Row]:
         """Read all entries."""
         found = self.connection.execute(
-            "SELECT position, at, kind, data FROM entries WHERE stream = ? "
+            "SELECT position, at, kind, data, low, held FROM entries WHERE stream = ? "
             "ORDER BY position",
             (self.number,),
         ).fetchall()
-        return [self._row(*row) for row in found]
-
-    def _row(self, position: Any, at: Any, kind: Any, data: Any) -> Row:
-        place = ("entry", self.name, self.number, position, at, kind)
-        opened = self.vault.open(SHARED, data, *place)
-        return Row(position=position, at=at, kind=kind, data=opened)
+        return [
+            Row(position=one.position, at=one.at, kind=one.kind, data=one.data)
+            for row in found
+            for one in Runs(self.vault).opened(SHARED, self.name, self.number, row)
+        ]
 
     def write(self, rows: list[Row]) -> None:
         """Put other entries in their place, every seal right."""
@@ -80,7 +79,7 @@ class Stream:
             place = (self.name, self.number, row.position, row.at, row.kind)
             sealed = self.vault.seal(SHARED, row.data, "entry", *place)
             self.connection.execute(
-                "INSERT INTO entries VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO entries VALUES (?, ?, ?, ?, ?, NULL, 1)",
                 (self.number, row.position, row.at, row.kind, sealed),
             )
         last = rows[-1].position if rows else 0

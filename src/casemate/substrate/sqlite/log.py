@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import final
 
 import apsw
@@ -13,17 +13,25 @@ from casemate.substrate.sqlite.backlog import Backlog, Name
 from casemate.substrate.sqlite.limits import Limits, TooLargeError
 from casemate.substrate.sqlite.prefix import past
 from casemate.substrate.sqlite.readers import Readers, Row
+from casemate.substrate.sqlite.runs import Runs, numbered
 from casemate.substrate.sqlite.streams import Stream, Streams
 from casemate.substrate.sqlite.vault import Vault
 from casemate.substrate.sqlite.writer import Job, Writer
 
 _ID = "SELECT id FROM streams WHERE account = ? AND name = ?"
 _READ = """
-SELECT position, at, kind, data FROM entries
+SELECT position, at, kind, data, low, held FROM entries
 WHERE stream = ? AND position > ? ORDER BY position LIMIT ?
 """
+# The row that holds an entry may have a later one as its last.
 _READ_BACK = """
-SELECT position, at, kind, data FROM entries
+SELECT position, at, kind, data, low, held FROM entries
+WHERE stream = ?1 AND position <= coalesce(
+    (SELECT min(position) FROM entries WHERE stream = ?1 AND position >= ?2), ?2)
+ORDER BY position DESC LIMIT ?3
+"""
+_BEFORE = """
+SELECT position, at, kind, data, low, held FROM entries
 WHERE stream = ? AND position < ? ORDER BY position DESC LIMIT ?
 """
 _NAMES = """
@@ -31,21 +39,36 @@ SELECT name FROM streams WHERE account = ? AND name {low} ? {high}
 AND entries > 0 ORDER BY name LIMIT ?
 """
 _OLD = """
-SELECT position, length(data) FROM entries
+SELECT position, at, kind, data, low, held FROM entries
+WHERE stream = ?1 AND position BETWEEN ?2 AND ?3 AND coalesce(low, at) < ?4
+AND at >= ?4 ORDER BY position LIMIT 100
+"""
+_ALL_OLD = """
+SELECT position, length(data), held FROM entries
 WHERE stream = ? AND position BETWEEN ? AND ? AND at < ? ORDER BY position LIMIT 5000
 """
 _FIRST = """
-SELECT position, length(data) FROM entries WHERE stream = ?
+SELECT position, length(data), held FROM entries WHERE stream = ?
 ORDER BY position LIMIT 5000
 """
 _START = "SELECT min(position) FROM entries WHERE stream = ?"
 _REMOVED = 5000
-"""Entries that `_OLD` and `_FIRST` give at once."""
+"""Rows that `_ALL_OLD` and `_FIRST` give at once."""
+
+_THINNED = 100
+"""Rows that `_OLD` gives at once: each is opened, and sealed again."""
 
 _STEP = 50_000
 """Positions that `trim` looks at in one turn of the writer: a few milliseconds."""
 
+_CHUNK = 16
+"""Rows that are read first: a row may hold as many entries as are asked for."""
+
 _REMOVE = "DELETE FROM entries WHERE stream = ? AND position = ?"
+_REPLACE = """
+UPDATE entries SET at = ?, kind = ?, data = ?, low = ?, held = ?
+WHERE stream = ? AND position = ?
+"""
 _END = 2**63 - 1
 
 
@@ -69,6 +92,7 @@ class SqliteLog:
         self._writer = writer
         self._readers = readers
         self._vault = vault
+        self._runs = Runs(vault)
         self._limits = limits
         self._streams = Streams(limits)
         self._arrivals = Arrivals()
@@ -108,14 +132,24 @@ class SqliteLog:
         self, account: str, stream: str, *, after: int = 0, limit: int = 1000
     ) -> Sequence[Entry]:
         """Read oldest first.  Raises DamagedError."""
-        return self._select(_READ, account, stream, after, limit)
+        found: list[Entry] = []
+        for entries in self._rows((_READ, _READ), account, stream, after, limit):
+            found += [entry for entry in entries if entry.position > after]
+            if len(found) >= limit:
+                break
+        return found[:limit]
 
     def read_back(
         self, account: str, stream: str, *, before: int | None = None, limit: int = 1000
     ) -> Sequence[Entry]:
         """Read newest first.  Raises DamagedError."""
         end = _END if before is None else before
-        return self._select(_READ_BACK, account, stream, end, limit)
+        found: list[Entry] = []
+        for entries in self._rows((_READ_BACK, _BEFORE), account, stream, end, limit):
+            found += [entry for entry in reversed(entries) if entry.position < end]
+            if len(found) >= limit:
+                break
+        return found[:limit]
 
     def streams(
         self, account: str, *, prefix: str = "", after: str = "", limit: int = 1000
@@ -209,26 +243,15 @@ class SqliteLog:
         # Asked for before the stream is made: nothing is written without a key.
         self._vault.check(name[0])
         stream = self._streams.make(connection, name)
-        rows = [
-            self._row(name, stream.id, position, entry)
-            for position, entry in enumerate(entries, stream.last + 1)
-        ]
+        rows = self._runs.sealed(*name, stream.id, numbered(stream.last, entries))
         self._arrivals.add(rows)
-        stream.last += len(rows)
-        stream.entries += len(rows)
-        stream.size += sum(len(row[4]) for row in rows)
+        stream.last += len(entries)
+        stream.entries += len(entries)
+        stream.size += sum(len(row.data) for row in rows)
         self._streams.changed(stream)
         if name[0] != SHARED:
             self._cut_to_size(connection, stream)
         return stream.last
-
-    def _row(
-        self, name: Name, number: int, position: int, entry: NewEntry
-    ) -> tuple[int, int, int, str, bytes]:
-        account, stream = name
-        place = ("entry", stream, number, position, entry.at, entry.kind)
-        sealed = self._vault.seal(account, entry.data, *place)
-        return number, position, entry.at, entry.kind, sealed
 
     def _cut_to_size(self, connection: apsw.Connection, stream: Stream) -> None:
         """Remove the oldest entries of a stream that has grown past its limit."""
@@ -237,23 +260,46 @@ class SqliteLog:
         while stream.size > self._limits.stream_bytes:
             rows = connection.execute(_FIRST, (stream.id,)).fetchall()
             over, gone = stream.size - self._limits.stream_bytes, []
-            for position, size in rows:
+            for row in rows:
                 if over <= 0:
                     break
-                gone.append((position, size))
-                over -= int(str(size))
+                gone.append(row)
+                over -= int(str(row[1]))
             if not self._remove(connection, stream, gone):
                 return
 
     def _remove(
         self, connection: apsw.Connection, stream: Stream, rows: Sequence[Row]
     ) -> int:
-        numbers = [(int(str(position)), int(str(size))) for position, size in rows]
-        connection.executemany(_REMOVE, [(stream.id, p) for p, _ in numbers])
-        stream.entries -= len(numbers)
-        stream.size -= sum(size for _, size in numbers)
+        """Remove rows, (position, size, held); give the count of their entries."""
+        numbers = [tuple(int(str(value)) for value in row) for row in rows]
+        connection.executemany(_REMOVE, [(stream.id, row[0]) for row in numbers])
+        count = sum(row[2] for row in numbers)
+        stream.entries -= count
+        stream.size -= sum(row[1] for row in numbers)
         self._streams.changed(stream)
-        return len(numbers)
+        return count
+
+    def _thin(
+        self,
+        connection: apsw.Connection,
+        name: Name,
+        stream: Stream,
+        row: Row,
+        before: int,
+    ) -> int:
+        """Take the old entries out of a run that has newer ones; give their count."""
+        entries = self._runs.opened(*name, stream.id, row)
+        left = [entry for entry in entries if entry.at >= before]
+        run = self._runs.resealed(*name, stream.id, int(str(row[0])), left)
+        connection.execute(
+            _REPLACE,
+            (run.at, run.kind, run.data, run.low, run.held, stream.id, run.position),
+        )
+        stream.entries -= len(entries) - len(left)
+        stream.size += len(run.data) - len(bytes(row[3]))  # type: ignore[arg-type] # STRICT
+        self._streams.changed(stream)
+        return len(entries) - len(left)
 
     async def _trimmed(
         self, name: Name, position: int, before: int
@@ -269,10 +315,19 @@ class SqliteLog:
             low = max(position, int(str(start or 0)))
             high = low + _STEP - 1
             bounds = (stream.id, low, high, before)
-            rows = connection.execute(_OLD, bounds).fetchall()
+            mixed = connection.execute(_OLD, bounds).fetchall()
+            if len(mixed) == _THINNED:
+                high = int(str(mixed[-1][0]))
+            bounds = (stream.id, low, high, before)
+            rows = connection.execute(_ALL_OLD, bounds).fetchall()
             if len(rows) == _REMOVED:
                 high = int(str(rows[-1][0]))
-            count = self._remove(connection, stream, rows)
+            count = sum(
+                self._thin(connection, name, stream, row, before)
+                for row in mixed
+                if int(str(row[0])) <= high
+            )
+            count += self._remove(connection, stream, rows)
             return count, high + 1 if high < stream.last else None
 
         found: tuple[int, int | None]
@@ -292,22 +347,24 @@ class SqliteLog:
         more: bool = await self._writer.run(Job(apply=apply, grows=False))
         return more
 
-    def _select(
-        self, sql: str, account: str, stream: str, bound: int, limit: int
-    ) -> list[Entry]:
-        found = self._readers.rows(_ID, (account, stream))
-        if not found:
-            return []
-        number = int(str(found[0][0]))
-        rows = self._readers.rows(sql, (number, bound, limit))
-        return [self._opened(account, stream, number, row) for row in rows]
+    def _rows(
+        self, sql: tuple[str, str], account: str, stream: str, bound: int, limit: int
+    ) -> Iterator[Sequence[Entry]]:
+        """
+        Open the rows from a bound on, as many as are asked for, in growing bites.
 
-    def _opened(self, account: str, stream: str, number: int, row: Row) -> Entry:
-        position, at, kind, sealed = row
-        assert isinstance(position, int)  # noqa: S101 — STRICT tables hold these types
-        assert isinstance(at, int)  # noqa: S101
-        assert isinstance(kind, str)  # noqa: S101
-        assert isinstance(sealed, bytes)  # noqa: S101
-        place = ("entry", stream, number, position, at, kind)
-        data = self._vault.open(account, sealed, *place)
-        return Entry(position=position, at=at, kind=kind, data=data)
+        sql: for the first bite, and for those that follow.
+        """
+        found = self._readers.rows(_ID, (account, stream))
+        if not found or limit < 1:
+            return
+        number, bite = int(str(found[0][0])), _CHUNK
+        ask, following = sql
+        while True:
+            bite = min(bite, limit)
+            rows = self._readers.rows(ask, (number, bound, bite))
+            for row in rows:
+                yield self._runs.opened(account, stream, number, row)
+            if len(rows) < bite:
+                return
+            ask, bound, bite = following, int(str(rows[-1][0])), bite * 4

@@ -96,6 +96,19 @@ MIGRATIONS: tuple[Migration, ...] = (
         ) WITHOUT ROWID, STRICT;
         """,
     ),
+    Migration(
+        version=4,
+        name="runs of log entries",
+        # A row may hold the entries of one append (`runs`).  `low` is their
+        # earliest time, and NULL for an entry alone, as all were before; both
+        # times are in the index, so that `trim` reads no row that stays.
+        sql="""
+        ALTER TABLE entries ADD COLUMN low INTEGER;
+        ALTER TABLE entries ADD COLUMN held INTEGER NOT NULL DEFAULT 1;
+        DROP INDEX entries_in_order;
+        CREATE UNIQUE INDEX entries_in_order ON entries (stream, position, at, low);
+        """,
+    ),
 )
 
 

@@ -157,12 +157,14 @@ def test_a_value_moved_within_the_file_does_not_open(tmp_path: Path) -> None:
 
 
 def test_an_entry_moved_within_the_file_does_not_open(tmp_path: Path) -> None:
-    """A log entry is sealed with its stream, position and time."""
+    """A log entry is sealed with its stream, position and time, and so is a run."""
 
     async def law() -> None:
         entries = [NewEntry(at=1, kind="k", data=b"%d" % n) for n in range(3)]
         async with store_at(tmp_path) as store:
-            await store.log.append(ALICE, "s", entries)
+            for entry in entries:
+                await store.log.append(ALICE, "s", [entry])
+            await store.log.append(ALICE, "run", entries)
             await store.queue.send(ALICE, "q", b"body")
         connection = raw(tmp_path)
         connection.execute("UPDATE entries SET at = 2 WHERE position = 3")
@@ -170,8 +172,9 @@ def test_an_entry_moved_within_the_file_does_not_open(tmp_path: Path) -> None:
         connection.close()
         async with store_at(tmp_path) as store:
             assert len(store.log.read(ALICE, "s", limit=2)) == 2
-            with pytest.raises(DamagedError):
-                store.log.read(ALICE, "s")
+            for stream in ("s", "run"):
+                with pytest.raises(DamagedError):
+                    store.log.read(ALICE, stream)
             assert await store.queue.claim(ALICE, "other") == []
             assert store.health().damaged == 1
 
