@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+_REMEMBERED: Final = 512
+"""Characters of a path whose canonical form is remembered."""
 _PLAIN = re.compile(r"[A-Za-z0-9._~/-]*\Z")
 _SPACES = re.compile(r"[ \t]+")
 _SAFE = re.compile(r"[A-Za-z0-9._~+-]*\Z")
@@ -47,6 +50,17 @@ def canonical_path(path: str, *, literal: bool) -> str:
     an encoded slash stays apart from a slash.  Otherwise: normalised, and what
     is encoded already is encoded again.
     """
+    if len(path) <= _REMEMBERED:
+        return _remembered(path, literal)
+    return _encoded(path, literal)
+
+
+@lru_cache(maxsize=1024)
+def _remembered(path: str, literal: bool) -> str:
+    return _encoded(path, literal)
+
+
+def _encoded(path: str, literal: bool) -> str:
     if literal:
         if _PLAIN.match(path):
             return path or "/"

@@ -28,6 +28,10 @@ LONGEST_EXPIRY: Final = 604_800
 _CREDENTIAL = re.compile(
     r"([A-Za-z0-9_]{1,128})/([0-9]{8})/([a-z0-9-]{1,64})/([a-z0-9-]{1,64})/([a-z0-9_]{1,32})\Z"
 )
+_LONGEST: Final = 300
+"""Characters of a credential: no sound one has more."""
+_REMEMBERED: Final = 512
+"""Characters of a list of headers that is remembered."""
 _SIGNED_HEADERS = re.compile(r"[!-9<-@\[-~]{1,128}(?:;[!-9<-@\[-~]{1,128}){0,127}\Z")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}\Z")
 _BASIC_TIME = re.compile(
@@ -56,7 +60,10 @@ _QUERY_PARTS: Final = {
     )
 }
 _ONCE: Final = frozenset(
-    {"host", "x-amz-date", "date", "x-amz-security-token", "x-amz-content-sha256"}
+    {
+        *("authorization", "host", "x-amz-date", "date"),
+        *("x-amz-security-token", "x-amz-content-sha256"),
+    }
 )
 
 
@@ -121,7 +128,7 @@ def _once(request: Request, dialect: Dialect) -> dict[str, str]:
     """Index the headers that count here; refuse any of them that is there twice."""
     found: dict[str, str] = {}
     for name, value in request.headers:
-        if name == "authorization" or name in _ONCE:
+        if name in _ONCE:
             if name in found:
                 raise refusal(
                     Fault.INCOMPLETE, f"the header `{name}` is there twice", dialect
@@ -228,14 +235,14 @@ def _claims(
     expires: int | None,
     dialect: Dialect,
 ) -> Claims:
-    scope = _CREDENTIAL.match(credential)
+    scope = _credential(credential) if len(credential) <= _LONGEST else None
     if scope is None:
         raise refusal(
             Fault.INCOMPLETE,
             "the credential must be `KEY/YYYYMMDD/region/service/aws4_request`",
             dialect,
         )
-    key, date, region, service, terminator = scope.groups()
+    key, date, region, service, terminator = scope
     if terminator != TERMINATOR:
         raise refusal(
             Fault.SCOPE, f"the credential's scope must end in `{TERMINATOR}`", dialect
@@ -261,7 +268,27 @@ def _claims(
     )
 
 
+@lru_cache(maxsize=1024)
+def _credential(text: str) -> tuple[str, ...] | None:
+    """Take a credential apart; the calls of one caller bring the same."""
+    found = _CREDENTIAL.match(text)
+    return found.groups() if found else None
+
+
 def _names(text: str, dialect: Dialect) -> tuple[str, ...]:
+    names = _listed(text) if len(text) <= _REMEMBERED else _listed.__wrapped__(text)
+    if names is None:
+        raise refusal(
+            Fault.INCOMPLETE,
+            "`SignedHeaders` must be names in lower case, sorted, each once",
+            dialect,
+        )
+    return names
+
+
+@lru_cache(maxsize=1024)
+def _listed(text: str) -> tuple[str, ...] | None:
+    """Give the names of a sound list; the calls of one client bring the same."""
     names = text.split(";")
     if (
         _SIGNED_HEADERS.match(text) is None
@@ -269,11 +296,7 @@ def _names(text: str, dialect: Dialect) -> tuple[str, ...]:
         or sorted(set(names)) != names
         or "authorization" in names
     ):
-        raise refusal(
-            Fault.INCOMPLETE,
-            "`SignedHeaders` must be names in lower case, sorted, each once",
-            dialect,
-        )
+        return None
     return tuple(names)
 
 

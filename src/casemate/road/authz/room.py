@@ -17,7 +17,7 @@ would allow it.  It reads the same whether or not the resource exists.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Protocol, final
@@ -95,6 +95,52 @@ class _Caller:
     policies: tuple[iam.Policy, ...] | None
 
 
+@final
+class _Context(Mapping[str, str | tuple[str, ...]]):
+    """The condition keys of a call; filled when a statement first asks for one."""
+
+    __slots__ = ("_fill", "_filled")
+
+    def __init__(self, fill: Callable[[], Context]) -> None:
+        self._fill = fill
+        self._filled: Context | None = None
+
+    def __getitem__(self, key: str) -> str | tuple[str, ...]:
+        return self._all()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> Context:
+        if self._filled is None:
+            self._filled = self._fill()
+        return self._filled
+
+
+def _filled(
+    caller: _Caller,
+    identity: Identity,
+    arrival: Arrival,
+    need: Need,
+    facts: Facts | None,
+) -> Context:
+    """Fill the condition keys; a later source never overwrites an earlier one."""
+    # The session's tags win over those of its role, so they come after.
+    context: Context = {
+        f"aws:PrincipalTag/{key}": tag for key, tag in identity.tags.items()
+    }
+    context |= caller.context
+    context |= _of_call(arrival)
+    for key, value in need.context.items():
+        context.setdefault(key, value)
+    for key, value in (facts.tags if facts else {}).items():
+        context.setdefault(f"aws:ResourceTag/{key}", value)
+    return context
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authz:
     """Decide whether the caller may."""
@@ -129,16 +175,9 @@ class Authz:
         # (2)
         identity = self.identities.identity(principal)
         caller = self._caller(principal)
-        # The session's tags win over those of its role, so they come after.
-        context: Context = {
-            f"aws:PrincipalTag/{key}": tag for key, tag in identity.tags.items()
-        }
-        context |= caller.context
-        context |= _of_call(known.arrival)
-        for key, value in need.context.items():
-            context.setdefault(key, value)
-        for key, value in (facts.tags if facts else {}).items():
-            context.setdefault(f"aws:ResourceTag/{key}", value)
+        context = _Context(
+            lambda: _filled(caller, identity, known.arrival, need, facts)
+        )
         # (4)
         policies = identity.policies if identity.exists else NO_POLICIES
         # (3)

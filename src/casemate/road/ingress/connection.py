@@ -28,7 +28,6 @@ from casemate.road.ingress.answer import (
 )
 from casemate.road.ingress.chunked import BodyTooLargeError, ChunkError, Chunks
 from casemate.road.ingress.head import HEAD_END, Head, HeadError, Headers, read_head
-from casemate.road.ingress.leaving import CallGoesOnError
 
 Handler = Callable[[Request], Awaitable[Response]]
 Admission = Callable[[str, str, Headers], int]
@@ -131,7 +130,7 @@ class Connection(asyncio.Protocol):
         self._discarded = 0
         self._paused = False
         self._task: asyncio.Task[None] | None = None
-        self._goes_on: asyncio.Future[object] | None = None
+        self._sending = False
         self._writable: asyncio.Future[None] | None = None
 
     # --- what the event loop calls
@@ -142,24 +141,17 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """End; whoever still answers is told by cancellation (H22)."""
+        """End; a request that was sent whole goes on without its answer (H22)."""
         self._at = _At.GONE
         self._in.clear()
         if self._task is None:
             self._forget_body()
-            self._keeper.gone(self)
         else:
-            # It counts until it has let go, or a client that leaves at once
-            # could have any number of requests under way.
-            self._task.add_done_callback(self._let_go)
-            self._task.cancel()
-
-    def _let_go(self, _task: asyncio.Task[None]) -> None:
-        """Forget the request; a call that goes on keeps its body, so it counts on."""
-        if self._goes_on is None:
-            self._forget_body()
-        else:
-            self._goes_on.add_done_callback(lambda _: self._forget_body())
+            # Its body counts on, or a client that leaves at once could have any
+            # number of bodies under way; its place is the account's.
+            self._task.add_done_callback(lambda _: self._forget_body())
+            if self._sending:
+                self._task.cancel()
         self._keeper.gone(self)
 
     def data_received(self, data: bytes) -> None:
@@ -389,19 +381,19 @@ class Connection(asyncio.Protocol):
         begun = False
         try:
             response = await self._keeper.handler(request)
+            if self._at is _At.GONE:
+                return
             close = close or self._keeper.draining
             data = write_head(response, close=close, now=self._keeper.clock.now())
-            begun = True
+            begun = self._sending = True
             await self._send(request.method, response, data)
-        except CallGoesOnError as left:
-            self._goes_on = left.call
-            raise
         except Exception as error:  # noqa: BLE001 — the task ends here; it is reported
             self._keeper.crashed(error)
             self._crash(begun=begun)
             return
         finally:
             self._task = None
+            self._sending = False
         self._next(close=close)
 
     def _crash(self, *, begun: bool) -> None:

@@ -35,7 +35,6 @@ from casemate.core.operation import Operation
 from casemate.road.ingress import dialect, stranger
 from casemate.road.ingress.answer import Response
 from casemate.road.ingress.catalog import Catalog, Service
-from casemate.road.ingress.leaving import outlive
 from casemate.wire import Reply
 
 _SCOPE: Final = re.compile(
@@ -93,7 +92,7 @@ class Ingress:
     randomness: Randomness
     stranger: Stranger
     """Told of every request that is refused before it is a call."""
-    under_way: set[asyncio.Future[Outcome]] = field(default_factory=set)
+    under_way: set[asyncio.Task[object]] = field(default_factory=set)
     """Calls on the road, with or without somebody who waits."""
 
     def body_limit(
@@ -164,18 +163,17 @@ class Ingress:
         """
         Travel the road to its end, whether or not the caller waits for it.
 
-        As on AWS, a caller who leaves does not undo what it has asked for; and
-        it must not free its place while its function still runs.
+        As on AWS, a caller who leaves does not undo what it has asked for: the
+        connection ends the answer and not the task.
         """
-        task = asyncio.ensure_future(self.travel(arrival))
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a call travels in a task")
         self.under_way.add(task)
-        task.add_done_callback(self._arrived)
-        return await outlive(task)
-
-    def _arrived(self, task: asyncio.Future[Outcome]) -> None:
-        self.under_way.discard(task)
-        if not task.cancelled():
-            task.exception()  # Whoever left will not ask; the record has it.
+        try:
+            return await self.travel(arrival)
+        finally:
+            self.under_way.discard(task)
 
     async def settle(self, grace: float) -> None:
         """Wait for calls whose callers have left; after `grace` seconds end them."""

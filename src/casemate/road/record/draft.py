@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, final
 
 import orjson
+from msgspec import Struct
 
 from casemate.core.call import Allowed, Arrival, Known
 from casemate.road.record import trail
@@ -23,8 +23,7 @@ LONGEST: Final = 16_384
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Struct, frozen=True, kw_only=True):
     """
     What a record is written from.
 

@@ -58,20 +58,21 @@ class Record:
     def __call__(self, arrival: Arrival) -> Entry:
         """Open an entry, or raise a Refusal."""
         self.book.check(durable=arrival.operation.mutates)  # (1)
-        return Entry(room=self, arrival=arrival, last=arrival.started)
+        return Entry(self, arrival)
 
 
 @final
-@dataclass(slots=True, kw_only=True)
 class Entry:
     """The open record of one call."""
 
-    room: Record
-    arrival: Arrival
-    last: float
-    who: Known | None = None
-    why: Allowed | None = None
-    spans: dict[str, int] = field(default_factory=dict)
+    __slots__ = ("_passed", "arrival", "room", "who", "why")
+
+    def __init__(self, room: Record, arrival: Arrival) -> None:
+        self.room = room
+        self.arrival = arrival
+        self.who: Known | None = None
+        self.why: Allowed | None = None
+        self._passed: list[tuple[str, float]] = []
 
     def known(self, known: Known) -> None:
         """Note who it is."""
@@ -83,16 +84,13 @@ class Entry:
 
     def passed(self, room: str) -> None:
         """Close the span of a room."""
-        now = self.room.clock.monotonic()  # (2)
-        seconds = now - self.last
-        self.last = now
-        self.spans[room] = int(seconds * 1_000_000)
-        self.room.metrics.room(room, seconds)
+        self._passed.append((room, self.room.clock.monotonic()))  # (2)
 
     async def close(self, ending: Outcome | Refusal | Crashed | object) -> None:
         """Write the record; raise a Refusal when a mutation's cannot be."""
         clock, operation = self.room.clock, self.arrival.operation
         error, extra, word = _ending(ending)
+        extra["rooms"] = self._spans()
         took = clock.monotonic() - self.arrival.started
         self.room.metrics.call(operation.service, operation.name, word, took)
         at = clock.now()
@@ -110,6 +108,15 @@ class Entry:
         if isinstance(claim, Inside) or len(claim.body) > _LONG:
             draft()
         self.room.book.append_soon(int(at * 1000), draft)
+
+    def _spans(self) -> dict[str, int]:
+        """Give and count the microseconds of each room that the call has left."""
+        spans, last = {}, self.arrival.started
+        for room, at in self._passed:
+            self.room.metrics.room(room, at - last)
+            spans[room] = int((at - last) * 1_000_000)
+            last = at
+        return spans
 
     def _untold(self, ending: object) -> int | None:
         source = self.arrival.cell or self.arrival.peer
@@ -132,7 +139,7 @@ class Entry:
                 allowed=self.why,
                 at=at,
                 error=error,
-                extra={"rooms": self.spans, **extra},
+                extra=extra,
             )
         )
 

@@ -187,14 +187,20 @@ def _resource(allowed: Allowed | None, extra: Mapping[str, object]) -> str | Non
 
 def _resources(
     allowed: Allowed | None, extra: Mapping[str, object]
-) -> list[dict[str, str]]:
+) -> list[dict[str, str | None]]:
     """Name the resource with the account that owns it, which may read the record."""
     name = _resource(allowed, extra)
+    account = _owner(name) if name else None
+    return [] if account is None else [{"ARN": name, "accountId": account}]
+
+
+@lru_cache(maxsize=1024)
+def _owner(name: str) -> str | None:
+    """Read the account out of an ARN; None of what is none."""
     try:
-        arn = Arn.parse(name) if name else None
+        return Arn.parse(name).account
     except NotAnArnError:
-        return []
-    return [{"ARN": str(arn), "accountId": arn.account}] if arn else []
+        return None
 
 
 def _source(arrival: Arrival) -> str:

@@ -20,7 +20,7 @@ from casemate.core.packets import close_all
 from casemate.road.sandbox.cgroup import Cgroup
 from casemate.road.sandbox.frames import Said
 from casemate.road.sandbox.life import Life, Stage
-from casemate.road.sandbox.lines import Lines
+from casemate.road.sandbox.lines import Lines, PlatformLines
 from casemate.road.sandbox.link import Event, FrameLink, Link, Start
 from casemate.road.sandbox.logs import CellLog
 from casemate.road.sandbox.settings import is_managed_python
@@ -104,6 +104,7 @@ class Cell:
         self.life = Life()
         self.function: FunctionVersion | None = None
         self.key: Key | None = None
+        self.platform: PlatformLines | None = None
         self.log_stream = ""
         self.born_at = self.used_at = clock.monotonic()
         self.frozen = False
@@ -158,6 +159,7 @@ class Cell:
         self.function = function
         self.key = key_of(function)
         self.log_stream = log_stream
+        self.platform = PlatformLines(function)
         self.log.bind(function, log_stream, lines)
 
     async def initialise(

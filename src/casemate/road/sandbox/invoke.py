@@ -245,7 +245,8 @@ class Sandbox:
         cell, function = started.cell, invocation.function
         now, mono = self._clock.now(), self._clock.monotonic()
         allowed = min(function.timeout - spent, invocation.deadline - mono)
-        cell.log.platform(PlatformLines(function).start(now, invocation.id))
+        platform = cell.platform or PlatformLines(function)
+        cell.log.platform(platform.start(now, invocation.id))
         event = Event(
             id=invocation.id,
             deadline_ms=int((now + max(0.0, allowed)) * 1000),
@@ -301,7 +302,6 @@ class Sandbox:
 
     def _part(self, cell: Cell, finding: Finding) -> None:
         if finding.ending in (Ending.SUCCESS, Ending.ERROR):
-            cell.log.hand_on()
             cell.log.begin("", want_tail=False)
             self._pool.release(cell)
         else:

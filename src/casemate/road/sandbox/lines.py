@@ -13,9 +13,8 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Protocol, final
+from typing import Final, NamedTuple, Protocol, final
 
 from casemate.core.function import Ending, FunctionVersion
 
@@ -25,8 +24,7 @@ TAIL_LIMIT: Final = 4096
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(NamedTuple):
     """
     One event of a log.
 
@@ -139,8 +137,7 @@ def _match_end(text: str) -> int:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(NamedTuple):
     """The figures of one invocation, for its REPORT line.  Times: milliseconds."""
 
     request_id: str
@@ -154,11 +151,14 @@ class Report:
 
 
 @final
-@dataclass(frozen=True, slots=True)
 class PlatformLines:
     """Writes the platform's lines for one function, in its log format."""
 
-    function: FunctionVersion
+    __slots__ = ("_json", "function")
+
+    def __init__(self, function: FunctionVersion) -> None:
+        self.function = function
+        self._json = function.log_format.upper() == "JSON"
 
     def init_start(self, at: float) -> str:
         """Write the first line of a cell."""
@@ -235,10 +235,6 @@ class PlatformLines:
         if report.error_type:
             text += f"Error Type: {report.error_type}\t"
         return text
-
-    @property
-    def _json(self) -> bool:
-        return self.function.log_format.upper() == "JSON"
 
 
 _STATUS: Final[Mapping[Ending, str]] = {

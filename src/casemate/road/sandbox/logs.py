@@ -6,15 +6,15 @@ which the pipe waits for the next turn and the function for the pipe; bytes and
 lines kept per second, past which they are read, dropped and counted; bytes of
 one line.
 
-Lines are handed on together: those of a short invocation once, when it ends.
-They wait for that no longer than to the next turn, and not beyond a bound;
-whatever ends the cell hands them on first.
+Lines are handed on together, once a turn and not beyond a bound, those of many
+short invocations at once; whatever ends the cell hands them on first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import select
 from collections import deque
 from collections.abc import Callable
 from typing import Final, final
@@ -67,6 +67,7 @@ class CellLog:
         self._clock = clock
         self._ended = ended
         self._pipes = (_Pipe(stdout), _Pipe(stderr))
+        self._ready = select.poll()
         self._sink: Callable[[list[Line]], None] | None = None
         self._request_id = ""
         self._tail: deque[str] | None = None
@@ -80,6 +81,7 @@ class CellLog:
         self.dropped_lines = 0
         """All lines of this cell that were dropped."""
         for pipe in self._pipes:
+            self._ready.register(pipe.descriptor, select.POLLIN)
             self._watch(pipe)
 
     def bind(self, function: FunctionVersion, stream: str, lines: Lines) -> None:
@@ -92,16 +94,21 @@ class CellLog:
         self._tail = deque() if want_tail else None
         self._tail_bytes = 0
 
-    def platform(self, text: str) -> None:
-        """Write a line of the platform's."""
-        self._write([self._line(text, platform=True)])
+    def platform(self, *texts: str) -> None:
+        """Write lines of the platform's."""
+        at = int(self._clock.now() * 1000)
+        mine = self._request_id
+        self._write([Line(at, text, mine, platform=True) for text in texts])
 
     def drain(self) -> None:
         """Read what is in the pipes now, up to a turn's bound, and end open lines."""
+        # Mostly nothing is there: one question for both, and no exception.
+        if self._ready.poll(0):
+            for pipe in self._pipes:
+                while pipe.open and self._turn_bytes < TURN_BYTES:
+                    if self._read(pipe) < READ_BYTES:
+                        break
         for pipe in self._pipes:
-            while pipe.open and self._turn_bytes < TURN_BYTES:
-                if self._read(pipe) < READ_BYTES:
-                    break
             if pipe.partial:
                 self._cut(pipe, b"\n")
         self._tell_lost()
@@ -165,6 +172,7 @@ class CellLog:
     def _end(self, pipe: _Pipe) -> None:
         if pipe.open:
             pipe.open = False
+            self._ready.unregister(pipe.descriptor)
             self._loop.remove_reader(pipe.descriptor)
             os.close(pipe.descriptor)
 
@@ -193,7 +201,8 @@ class CellLog:
                 continue
             if self._lines.spend(1, now) and self._bytes.spend(len(piece), now):
                 text = guarded(piece.decode("utf-8", "replace"))
-                entries.append(self._line(text))
+                at = int(self._clock.now() * 1000)
+                entries.append(Line(at, text, self._request_id))
             else:
                 self.dropped_lines += 1
                 self._lost_lines += 1
@@ -207,14 +216,6 @@ class CellLog:
                 f"CASEMATE dropped {lines} log lines ({size} bytes) over the limit of "
                 f"{LINES_RATE} lines and {BYTES_RATE} bytes a second"
             )
-
-    def _line(self, text: str, *, platform: bool = False) -> Line:
-        return Line(
-            at=int(self._clock.now() * 1000),
-            text=text,
-            request_id=self._request_id,
-            platform=platform,
-        )
 
     def _write(self, entries: list[Line]) -> None:
         if self._sink is None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass, replace
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from casemate.core.function import Ending, FunctionVersion, Invocation, InvocationResult
 from casemate.road.sandbox.cell import Cell, Lost, Reply
@@ -24,8 +23,7 @@ _MIB: Final = 1 << 20
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(NamedTuple):
     """
     How an invocation ended, before it is written down.
 
@@ -123,7 +121,7 @@ def conclude(
     before END.  now: epoch seconds.  duration, init: milliseconds.
     """
     function = invocation.function
-    platform = PlatformLines(function)
+    platform = cell.platform or PlatformLines(function)
     cell.log.drain()
     report = Report(
         request_id=invocation.id,
@@ -140,11 +138,9 @@ def conclude(
         if finding.ending is Ending.TIMEOUT:
             text = f"{stamp(now)} {text}"
         cell.log.platform(platform.fault(now, invocation.id, text))
-    end = platform.end(invocation.id)
-    if end is not None:
-        cell.log.platform(end)
-    cell.log.platform(platform.report(now, report))
-    result = InvocationResult(
+    end, told = platform.end(invocation.id), platform.report(now, report)
+    cell.log.platform(*((told,) if end is None else (end, told)))
+    return InvocationResult(
         payload=finding.payload,
         ending=finding.ending,
         error=None if finding.ending is Ending.SUCCESS else UNHANDLED,
@@ -153,10 +149,8 @@ def conclude(
         init_ms=init,
         max_memory_mb=report.used_mb,
         log_stream=cell.log_stream,
+        log_tail=cell.log.tail() if invocation.want_log_tail else b"",
     )
-    if invocation.want_log_tail:
-        return replace(result, log_tail=cell.log.tail())
-    return result
 
 
 def _used_mb(cell: Cell, function: FunctionVersion, ending: Ending) -> int:

@@ -56,8 +56,11 @@ class Validate:
             # `ValidationException`; the protocol's dialect knows its other name.
             raise Invalid(sentence(faults))
         # (2)
-        for path, value in self.rules.given(arrival.operation, arrival.parameters):
-            if reason := unenforced(arrival.operation, path, value):
+        operation = arrival.operation
+        for path, value in self.rules.given(operation, arrival.parameters):
+            if path in operation.accepts and path not in operation.only:
+                continue  # as most are
+            if reason := unenforced(operation, path, value):
                 raise Invalid(reason, code=_MEANT.get(arrival.operation.service))
         return Sound(allowed=allowed)
 

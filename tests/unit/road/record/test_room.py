@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec import structs
 
 from casemate.core.call import Allowed, Arrival, Outcome, Request
 from casemate.core.errors import Invalid
@@ -67,7 +68,7 @@ def facts(parameters: Mapping[str, object], **changes: Any) -> Facts:
         error=None,
         extra={"rooms": {"authn": 7}},
     )
-    return dataclasses.replace(made, **changes)
+    return structs.replace(made, **changes)
 
 
 @dataclass

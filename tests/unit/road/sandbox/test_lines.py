@@ -101,7 +101,7 @@ def test_json_records_parse(ending: Ending) -> None:
     from dataclasses import replace  # noqa: PLC0415 — only here
 
     lines = PlatformLines(replace(FUNCTION, log_format="JSON"))
-    report = replace(REPORT, ending=ending, error_type="Runtime.ExitError")
+    report = REPORT._replace(ending=ending, error_type="Runtime.ExitError")
     record = json.loads(lines.report(1.5, report))
     assert record["type"] == "platform.report"
     assert record["time"] == "1970-01-01T00:00:01.500Z"
