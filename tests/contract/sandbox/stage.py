@@ -139,6 +139,7 @@ class Stage:
         return self.run(self.sandbox.run(self.invocation(function, payload, **changes)))
 
     def texts(self, result: InvocationResult) -> list[str]:
+        self.sandbox.hand_on()
         return [line.text for line in self.lines[result.log_stream]]
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

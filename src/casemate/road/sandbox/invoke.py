@@ -104,6 +104,12 @@ class Sandbox:
                 await self._quiet.wait()
         except TimeoutError:
             return
+        finally:
+            self.hand_on()
+
+    def hand_on(self) -> None:
+        """Hand the lines that wait for the next turn on now."""
+        self._pool.hand_on()
 
     async def close(self) -> None:
         """End every cell and let go of the warden."""

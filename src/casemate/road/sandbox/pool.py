@@ -225,6 +225,11 @@ class Pool:
                 self._freeze(cell)
         self._refill()
 
+    def hand_on(self) -> None:
+        """Hand on what the cells' logs have gathered."""
+        for cell in self._cells.values():
+            cell.log.hand_on()
+
     def awake(self) -> list[Cell]:
         """List the cells whose code may be running, if only in the background."""
         stages = (Stage.INITIALISING, Stage.BUSY, Stage.IDLE)
