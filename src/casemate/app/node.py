@@ -10,6 +10,7 @@ destroyed, the ledger signs its last checkpoint, the store closes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import ssl
@@ -37,6 +38,8 @@ from casemate.seal.keyholder import Keyholder
 from casemate.substrate.ports import SubstrateError
 
 CELL_NAME: Final = "api.casemate.internal"
+_COLLECT_AFTER: Final = (5_000, 20, 20)
+"""What the collector waits for: new objects, then young and middle collections."""
 _MINUTE: Final = 60.0
 _NODE: Final = "node.casemate.internal"
 _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
@@ -64,6 +67,7 @@ class Node:
             house = await self._house(stack)
             front, ingress = await self._open_doors(house, stack)
             await self._tell_start(house)
+            _settle_memory()
             self._is_ready = True
             orders.say({"verb": "ready"})
             order = await self._serve(orders)
@@ -268,3 +272,15 @@ class Node:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _settle_memory() -> None:
+    """
+    Take all that was made at the start out of the collector's sight.
+
+    The models and the compiled codecs are half a million objects that stay; going
+    through them held up every call for 30 to 130 ms, once a second under load.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
