@@ -204,7 +204,12 @@ class Blobs(Protocol):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A claimed message: `lease` proves the claim and is good until `until`."""
+    """
+    A claimed message: `lease` proves the claim and is good until `until`.
+
+    sent_at, first_at, until: epoch seconds; first_at is when it was claimed for
+    the first time, in whatever queue.
+    """
 
     id: str
     lease: str
@@ -212,7 +217,61 @@ class Message:
     attributes: Mapping[str, str]
     receive_count: int
     sent_at: float
+    first_at: float
     until: float
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetters:
+    """
+    Where messages go that nobody could finish.
+
+    queue: of the same account.  receives: claims in the queue they are in after
+    which they go there instead of being claimed again.  attributes: added to
+    the message's own.
+    """
+
+    queue: str
+    receives: int
+    attributes: Mapping[str, str]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRules:
+    """
+    What a queue asks of its claims.
+
+    keep: seconds from a message's sending after which it is gone.  in_flight:
+    messages that may be claimed at once.
+    """
+
+    keep: float | None = None
+    in_flight: int | None = None
+    dead: DeadLetters | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """
+    What is known of the latest claim of a message, ended or not.
+
+    since: seconds that have passed since the claim.  remains: seconds until it
+    ends; 0 or less once it has.
+    """
+
+    since: float
+    remains: float
+
+
+class QueueFullError(FullError):
+    """A queue, or an account's queues together, hold as much as they may."""
+
+
+class InFlightError(SubstrateError):
+    """As many messages of the queue are claimed as may be."""
 
 
 class Queue(Protocol):
@@ -227,13 +286,41 @@ class Queue(Protocol):
         attributes: Mapping[str, str] | None = None,
         delay: float = 0.0,
     ) -> str:
-        """Enqueue durably; give the message's id.  delay: seconds."""
+        """
+        Enqueue durably; give the message's id, 32 hex digits.  delay: seconds.
+
+        Raises FullError, QueueFullError.
+        """
         ...
 
     async def claim(
-        self, account: str, queue: str, *, limit: int = 1, lease: float = 30.0
+        self,
+        account: str,
+        queue: str,
+        *,
+        limit: int = 1,
+        lease: float = 30.0,
+        rules: ClaimRules | None = None,
     ) -> Sequence[Message]:
-        """Claim up to `limit` visible messages for `lease` seconds."""
+        """
+        Claim up to `limit` visible messages for `lease` seconds.
+
+        Under rules it may give none although some were visible: they have had
+        their time, or went to the dead letters; `due_in` says whether to ask
+        again.  Raises InFlightError.
+        """
+        ...
+
+    def due_in(self, account: str, queue: str) -> float | None:
+        """
+        Give the seconds until a message becomes visible, or None for no message.
+
+        0 or less: one is visible now.
+        """
+        ...
+
+    def held(self, account: str, queue: str, lease: str) -> Held | None:
+        """Tell of a claim; None once its message is gone or claimed again."""
         ...
 
     async def extend(
@@ -242,12 +329,33 @@ class Queue(Protocol):
         """Set the claim to end `seconds` from now; False if it is no longer held."""
         ...
 
-    async def acknowledge(self, account: str, queue: str, lease: str) -> bool:
-        """Remove a claimed message; False if the claim is no longer held."""
+    async def acknowledge(
+        self, account: str, queue: str, lease: str, *, late: bool = False
+    ) -> bool:
+        """
+        Remove a claimed message; False if the claim is no longer held.
+
+        late: also after the claim has ended, if nobody has claimed it since.
+        """
+        ...
+
+    async def forget(self, account: str, queue: str, *, older: float) -> int:
+        """
+        Remove what was sent `older` seconds ago or before, claimed or not.
+
+        Gives the count.  0 removes all that is there when it is called.
+        """
         ...
 
     def depth(self, account: str, queue: str) -> tuple[int, int, int]:
-        """Count visible, claimed and delayed messages."""
+        """Count visible, claimed and delayed messages.  Any thread may ask."""
+        ...
+
+    def watch(self, changed: Callable[[str, str], None]) -> None:
+        """
+        Call `changed(account, queue)` after each commit by which a message may
+        become visible sooner: sent, moved, or its claim's end set anew.
+        """
         ...
 
 

@@ -35,7 +35,8 @@ class Limits:
     backlog_bytes, backlog_entries: what `append_soon` may leave waiting; one
     account may use a quarter of it.
     stream_bytes: of one stream of a tenant; past it the oldest entries go.
-    streams, counters: per account.  messages: per queue.
+    streams, counters: per account.  messages: per queue; message_bytes: of all
+    messages of an account, sealed.
     cache_bytes: of records kept in memory.
     reserve_bytes: of disk that only what is reserved may use once it is full.
     """
@@ -49,6 +50,7 @@ class Limits:
     streams: int = 100_000
     counters: int = 10_000
     messages: int = 1_000_000
+    message_bytes: int = 4096 * _MIB
     cache_bytes: int = 64 * _MIB
     reserve_bytes: int = 64 * _MIB
 

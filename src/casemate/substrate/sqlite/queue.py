@@ -4,6 +4,9 @@ Messages that are claimed under a lease, worked on, and acknowledged.
 A lease is 128 random bits; the file keeps its hash.  It is good for one message
 of one queue of one account, until it ends or the message is claimed again.
 Delivery is at least once: a lease that ends gives the message to the next.
+
+A message that goes to the dead letters is sealed anew for its new place in the
+transaction that moves it: it is in one queue or the other, never in none.
 """
 
 from __future__ import annotations
@@ -13,52 +16,109 @@ import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import apsw
 
-from casemate.substrate.ports import DamagedError, FullError, Message
+from casemate.substrate.ports import (
+    ClaimRules,
+    DamagedError,
+    DeadLetters,
+    Held,
+    InFlightError,
+    Message,
+)
 from casemate.substrate.sqlite.limits import Limits, TooLargeError
-from casemate.substrate.sqlite.readers import Readers, Row, Value
+from casemate.substrate.sqlite.readers import Readers, Row
+from casemate.substrate.sqlite.tally import Place, Tally
 from casemate.substrate.sqlite.vault import Vault
 from casemate.substrate.sqlite.writer import Job, Writer
 
-_SEND = "INSERT INTO messages VALUES (NULL, ?, ?, ?, ?, ?, 0, NULL, ?)"
-_COUNT = "SELECT count(*) FROM messages WHERE account = ? AND queue = ?"
+_SEND = """
+INSERT INTO messages (account, queue, name, sent_at, visible_at, received, body)
+VALUES (?, ?, ?, ?, ?, 0, ?)
+"""
 _DUE = """
-SELECT id, name, sent_at, received, body FROM messages
-WHERE account = ? AND queue = ? AND visible_at <= ?
+SELECT id, name, sent_at, received, before, first_at, body FROM messages
+WHERE account = ? AND queue = ? AND visible_at <= ? AND sent_at > ?
 ORDER BY visible_at, id LIMIT ?
 """
 _CLAIM = """
-UPDATE messages SET lease = ?, visible_at = ?, received = received + 1 WHERE id = ?
+UPDATE messages SET lease = ?, visible_at = ?, claimed_at = ?,
+    received = received + 1, first_at = coalesce(first_at, ?)
+WHERE id = ?
+"""
+_MOVE = """
+UPDATE messages SET queue = ?, body = ?, visible_at = ?, before = received,
+    lease = NULL, claimed_at = NULL
+WHERE id = ?
 """
 _EXTEND = """
 UPDATE messages SET visible_at = ?
 WHERE lease = ? AND account = ? AND queue = ? AND visible_at > ?
 """
+_HELD = """
+SELECT claimed_at, visible_at FROM messages
+WHERE lease = ? AND account = ? AND queue = ?
+"""
 _ACKNOWLEDGE = """
 DELETE FROM messages
 WHERE lease = ? AND account = ? AND queue = ? AND visible_at > ?
+RETURNING length(body)
 """
-_DEPTH = """
-SELECT count(*) FILTER (WHERE visible_at <= ?1),
-       count(*) FILTER (WHERE visible_at > ?1 AND lease IS NOT NULL),
-       count(*) FILTER (WHERE visible_at > ?1 AND lease IS NULL)
-FROM messages WHERE account = ?2 AND queue = ?3
+_FORGET = """
+DELETE FROM messages WHERE id IN (
+    SELECT id FROM messages
+    WHERE account = ? AND queue = ? AND sent_at <= ? LIMIT ?
+) RETURNING length(body)
+"""
+_FIRST = "SELECT min(visible_at) FROM messages WHERE account = ? AND queue = ?"
+_VISIBLE = """
+SELECT count(*) FROM messages WHERE account = ? AND queue = ? AND visible_at <= ?
+"""
+_HIDDEN = """
+SELECT count(*) FILTER (WHERE lease IS NOT NULL),
+       count(*) FILTER (WHERE lease IS NULL)
+FROM messages WHERE account = ? AND queue = ? AND visible_at > ?
 """
 _HEAD = struct.Struct(">I")
-_LEASE_BYTES = 16
+_LEASE_BYTES: Final = 16
+_CHUNK: Final = 1000
+"""Messages that one transaction forgets, so that nobody waits long for it."""
+
+_EVER: Final = -1.0
+"""Before any message was sent."""
+
+_NO_RULES: Final = ClaimRules()
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
-    """A message due, opened, and the lease that it gets."""
+class _Due:
+    """
+    A message due, opened.
+
+    before: claims that it had when it came.  body: None if its seal is broken.
+    """
 
     number: int
-    lease: str
-    message: Message | None
+    name: str
+    sent_at: float
+    received: int
+    before: int
+    first_at: float | None
+    attributes: Mapping[str, str]
+    body: bytes | None
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claimed:
+    """What a claim did."""
+
+    messages: Sequence[Message] = ()
+    damaged: int = 0
+    moved: int = 0
 
 
 @final
@@ -81,7 +141,8 @@ class SqliteQueue:
         self._limits = limits
         self._now = now
         self._randomness = randomness
-        self._counts: dict[tuple[str, str], int] = {}
+        self._tally = Tally(limits)
+        self._watchers: list[Callable[[str, str], None]] = []
         self.damaged = 0
 
     async def send(
@@ -97,7 +158,7 @@ class SqliteQueue:
         self._limits.check_names(account, queue)
         self._vault.check(account)
         name = self._randomness(_LEASE_BYTES).hex()
-        now = self._now()
+        now, place = self._now(), (account, queue)
         content = _joined(attributes or {}, body)
         if len(content) > self._limits.entry_bytes:
             most = self._limits.entry_bytes
@@ -105,17 +166,21 @@ class SqliteQueue:
         due = now + max(delay, 0.0)
 
         def apply(connection: apsw.Connection) -> None:
-            place = ("message", queue, name, repr(now))
-            sealed = self._vault.seal(account, content, *place)
-            self._count(connection, (account, queue))
+            sealed = self._vault.seal(account, content, *_place(queue, name, now))
+            self._tally.take_in(connection, place, len(sealed))
             connection.execute(_SEND, (account, queue, name, now, due, sealed))
-            self._counts[account, queue] += 1
 
-        await self._writer.run(Job(apply=apply))
+        await self._writer.run(Job(apply=apply, heard=lambda _: self._tell(place)))
         return name
 
     async def claim(
-        self, account: str, queue: str, *, limit: int = 1, lease: float = 30.0
+        self,
+        account: str,
+        queue: str,
+        *,
+        limit: int = 1,
+        lease: float = 30.0,
+        rules: ClaimRules | None = None,
     ) -> Sequence[Message]:
         """
         Claim the messages that are due, the longest due first.
@@ -123,93 +188,225 @@ class SqliteQueue:
         A message whose seal is broken is put off by the lease like any other,
         but not given; `damaged` counts those.
         """
+        now, place, ruled = self._now(), (account, queue), rules or _NO_RULES
+
+        def apply(connection: apsw.Connection) -> _Claimed:
+            oldest = _EVER if ruled.keep is None else now - ruled.keep
+            if ruled.keep is not None:
+                self._forget(connection, place, oldest)
+            most = limit
+            if ruled.in_flight is not None:
+                most = min(limit, self._room(connection, place, now, ruled.in_flight))
+            rows = connection.execute(_DUE, (*place, now, oldest, most)).fetchall()
+            due = [self._opened(place, row) for row in rows]
+            return self._give(connection, place, due, now, lease, ruled.dead)
+
+        def heard(claimed: _Claimed) -> None:
+            if claimed.moved and ruled.dead is not None:
+                self._tell((account, ruled.dead.queue))
+
+        job = Job(apply=apply, heard=heard, grows=False)
+        claimed: _Claimed = await self._writer.run(job)
+        self.damaged += claimed.damaged
+        return claimed.messages
+
+    def due_in(self, account: str, queue: str) -> float | None:
+        """Give the seconds until a message is visible; it is one index lookup."""
+        first = self._readers.rows(_FIRST, (account, queue))[0][0]
+        return None if first is None else float(str(first)) - self._now()
+
+    def held(self, account: str, queue: str, lease: str) -> Held | None:
+        """Tell of a claim, ended or not."""
         now = self._now()
-        until = now + lease
-
-        def apply(connection: apsw.Connection) -> list[_Row]:
-            due = connection.execute(_DUE, (account, queue, now, limit)).fetchall()
-            rows = [self._claimed(account, queue, until, row) for row in due]
-            leases = [(_kept(row.lease), until, row.number) for row in rows]
-            if leases:
-                connection.executemany(_CLAIM, leases)
-            return rows
-
-        rows: list[_Row] = await self._writer.run(Job(apply=apply, grows=False))
-        given = [row.message for row in rows if row.message is not None]
-        self.damaged += len(rows) - len(given)
-        return given
+        rows = self._readers.rows(_HELD, (_kept(lease), account, queue))
+        if not rows:
+            return None
+        claimed, until = (float(str(value)) for value in rows[0])
+        return Held(since=now - claimed, remains=until - now)
 
     async def extend(
         self, account: str, queue: str, lease: str, seconds: float
     ) -> bool:
         """Set the claim's end; 0 gives the message back at once."""
-        now = self._now()
-        values = (now + seconds, _kept(lease), account, queue, now)
-        return await self._changed(_EXTEND, values) > 0
+        now, place = self._now(), (account, queue)
+        values = (now + seconds, _kept(lease), *place, now)
 
-    async def acknowledge(self, account: str, queue: str, lease: str) -> bool:
+        def apply(connection: apsw.Connection) -> int:
+            connection.execute(_EXTEND, values)
+            return connection.changes()
+
+        job = Job(apply=apply, grows=False, heard=lambda _: self._tell(place))
+        count: int = await self._writer.run(job)
+        return count > 0
+
+    async def acknowledge(
+        self, account: str, queue: str, lease: str, *, late: bool = False
+    ) -> bool:
         """Remove a message that is claimed under this lease."""
-        values = (_kept(lease), account, queue, self._now())
-        return await self._changed(_ACKNOWLEDGE, values, (account, queue)) > 0
+        place = (account, queue)
+        values = (_kept(lease), *place, _EVER if late else self._now())
+
+        def apply(connection: apsw.Connection) -> int:
+            return self._gone(connection, place, _ACKNOWLEDGE, values)
+
+        count: int = await self._writer.run(Job(apply=apply, grows=False))
+        return count > 0
+
+    async def forget(self, account: str, queue: str, *, older: float) -> int:
+        """Remove what is old, a thousand messages to a transaction."""
+        place, oldest = (account, queue), self._now() - older
+
+        def apply(connection: apsw.Connection) -> int:
+            return self._forget(connection, place, oldest)
+
+        total = 0
+        while count := await self._writer.run(Job(apply=apply, grows=False)):
+            total += count
+        return total
 
     def depth(self, account: str, queue: str) -> tuple[int, int, int]:
         """Count visible, claimed and delayed messages."""
-        rows = self._readers.rows(_DEPTH, (self._now(), account, queue))
-        visible, claimed, delayed = (int(str(value)) for value in rows[0])
-        return visible, claimed, delayed
+        asked = (account, queue, self._now())
+        ((visible,),) = self._readers.rows(_VISIBLE, asked)
+        ((claimed, delayed),) = self._readers.rows(_HIDDEN, asked)
+        return int(str(visible)), int(str(claimed)), int(str(delayed))
+
+    def watch(self, changed: Callable[[str, str], None]) -> None:
+        """Tell of each queue in which a message may become visible sooner."""
+        self._watchers.append(changed)
 
     def before_commit(self, connection: apsw.Connection) -> None:
         """Write nothing: the messages are all there is."""
 
     def rolled_back(self) -> None:
         """Forget the counts."""
-        self._counts.clear()
+        self._tally.clear()
 
-    async def _changed(
+    def _tell(self, place: Place) -> None:
+        for changed in self._watchers:
+            changed(*place)
+
+    def _forget(self, connection: apsw.Connection, place: Place, oldest: float) -> int:
+        return self._gone(connection, place, _FORGET, (*place, oldest, _CHUNK))
+
+    def _gone(
         self,
+        connection: apsw.Connection,
+        place: Place,
         sql: str,
-        values: tuple[Value, ...],
-        fewer: tuple[str, str] | None = None,
+        values: tuple[str | bytes | float, ...],
     ) -> int:
-        def apply(connection: apsw.Connection) -> int:
-            connection.execute(sql, values)
-            changes = connection.changes()
-            if fewer in self._counts:
-                self._counts[fewer] -= changes
-            return changes
+        """Run a deletion that gives back the size of each row; give their count."""
+        sizes = [int(str(row[0])) for row in connection.execute(sql, values)]
+        self._tally.let_go(place, sizes)
+        return len(sizes)
 
-        count: int = await self._writer.run(Job(apply=apply, grows=False))
-        return count
+    def _room(
+        self, connection: apsw.Connection, place: Place, now: float, most: int
+    ) -> int:
+        """Say how many more may be claimed.  Raises InFlightError for none."""
+        flying = self._tally.flying_at_most(place)
+        if flying >= most and not self._tally.counted_lately(place, now):
+            rows = connection.execute(_HIDDEN, (*place, now)).fetchall()
+            self._tally.counted(place, int(str(rows[0][0])), now)
+            flying = self._tally.flying_at_most(place)
+        if flying >= most:
+            raise InFlightError(f"a queue has at most {most} messages claimed")
+        return most - flying
 
-    def _count(self, connection: apsw.Connection, name: tuple[str, str]) -> None:
-        if name not in self._counts:
-            rows = connection.execute(_COUNT, name).fetchall()
-            self._counts[name] = int(str(rows[0][0]))
-        if self._counts[name] >= self._limits.messages:
-            raise FullError(f"a queue has at most {self._limits.messages} messages")
-
-    def _claimed(self, account: str, queue: str, until: float, row: Row) -> _Row:
-        number, name, sent_at, received, sealed = row
+    def _opened(self, place: Place, row: Row) -> _Due:
+        number, name, sent_at, received, before, first_at, sealed = row
         assert isinstance(sent_at, float)  # noqa: S101 — STRICT tables hold these types
         assert isinstance(sealed, bytes)  # noqa: S101
-        lease = self._randomness(_LEASE_BYTES).hex()
-        place = ("message", queue, str(name), repr(sent_at))
-        message = None
+        assert first_at is None or isinstance(first_at, float)  # noqa: S101
+        account, queue = place
+        attributes: Mapping[str, str] = {}
+        body: bytes | None = None
         try:
-            attributes, body = _parted(self._vault.open(account, sealed, *place))
+            content = self._vault.open(
+                account, sealed, *_place(queue, str(name), sent_at)
+            )
+            attributes, body = _parted(content)
         except DamagedError:
             pass
-        else:
-            message = Message(
-                id=str(name),
-                lease=lease,
-                body=body,
-                attributes=attributes,
-                receive_count=int(str(received)) + 1,
-                sent_at=sent_at,
-                until=until,
-            )
-        return _Row(number=int(str(number)), lease=lease, message=message)
+        return _Due(
+            number=int(str(number)),
+            name=str(name),
+            sent_at=sent_at,
+            received=int(str(received)),
+            before=int(str(before)),
+            first_at=first_at,
+            attributes=attributes,
+            body=body,
+        )
+
+    def _give(
+        self,
+        connection: apsw.Connection,
+        place: Place,
+        due: Sequence[_Due],
+        now: float,
+        lease: float,
+        dead: DeadLetters | None,
+    ) -> _Claimed:
+        """Move the dead, claim the others."""
+        messages: list[Message] = []
+        claims: list[tuple[bytes, float, float, float, int]] = []
+        damaged = moved = 0
+        for one in due:
+            if dead is not None and self._moved(connection, place, one, now, dead):
+                moved += 1
+                continue
+            proof = self._randomness(_LEASE_BYTES).hex()
+            claims.append((_kept(proof), now + lease, now, now, one.number))
+            if one.body is None:
+                damaged += 1
+                continue
+            messages.append(_message(one, one.body, proof, now, now + lease))
+        if claims:
+            connection.executemany(_CLAIM, claims)
+            self._tally.flew(place, len(claims))
+        return _Claimed(messages=messages, damaged=damaged, moved=moved)
+
+    def _moved(
+        self,
+        connection: apsw.Connection,
+        place: Place,
+        one: _Due,
+        now: float,
+        dead: DeadLetters,
+    ) -> bool:
+        """Move a message to the dead letters if it belongs there and has room."""
+        if one.body is None or one.received - one.before < dead.receives:
+            return False
+        account, target = place[0], (place[0], dead.queue)
+        if target != place and not self._tally.has_room(connection, target):
+            return False
+        content = _joined({**one.attributes, **dead.attributes}, one.body)
+        sealed = self._vault.seal(
+            account, content, *_place(dead.queue, one.name, one.sent_at)
+        )
+        connection.execute(_MOVE, (dead.queue, sealed, now, one.number))
+        self._tally.moved(place, target)
+        return True
+
+
+def _message(due: _Due, body: bytes, lease: str, now: float, until: float) -> Message:
+    return Message(
+        id=due.name,
+        lease=lease,
+        body=body,
+        attributes=due.attributes,
+        receive_count=due.received + 1,
+        sent_at=due.sent_at,
+        first_at=now if due.first_at is None else due.first_at,
+        until=until,
+    )
+
+
+def _place(queue: str, name: str, sent_at: float) -> tuple[str, str, str, str]:
+    """Give what a message is sealed for."""
+    return ("message", queue, name, repr(sent_at))
 
 
 def _kept(lease: str) -> bytes:

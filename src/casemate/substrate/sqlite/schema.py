@@ -109,6 +109,18 @@ MIGRATIONS: tuple[Migration, ...] = (
         CREATE UNIQUE INDEX entries_in_order ON entries (stream, position, at, low);
         """,
     ),
+    Migration(
+        version=5,
+        name="queues with memory",
+        # first_at: when it was claimed first.  claimed_at: by the latest claim.
+        # before: claims that it had when it came to the queue it is in.
+        sql="""
+        ALTER TABLE messages ADD COLUMN first_at REAL;
+        ALTER TABLE messages ADD COLUMN claimed_at REAL;
+        ALTER TABLE messages ADD COLUMN before INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX messages_sent ON messages (account, queue, sent_at);
+        """,
+    ),
 )
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from casemate.substrate.ports import FullError
+from casemate.substrate.ports import (
+    ClaimRules,
+    DeadLetters,
+    FullError,
+    InFlightError,
+    QueueFullError,
+)
 from casemate.substrate.sqlite import Limits
 from store_stand import ALICE, BOB, SetClock, store_at
 
@@ -163,5 +169,106 @@ def test_a_queue_has_so_many_messages(tmp_path: Path) -> None:
             (message,) = await store.queue.claim(ALICE, "q")
             await store.queue.acknowledge(ALICE, "q", message.lease)
             await store.queue.send(ALICE, "q", b"")
+
+    asyncio.run(law())
+
+
+def test_an_account_has_so_many_bytes_of_messages(tmp_path: Path) -> None:
+    """Over all its queues; another account has its own, and room comes back."""
+
+    async def law() -> None:
+        limits = Limits(reserve_bytes=0, message_bytes=3000)
+        async with store_at(tmp_path, limits=limits) as store:
+            queue = store.queue
+            await queue.send(ALICE, "one", bytes(1000))
+            await queue.send(ALICE, "two", bytes(1000))
+            with pytest.raises(QueueFullError, match="3000 bytes"):
+                await queue.send(ALICE, "three", bytes(1000))
+            await queue.send(BOB, "one", bytes(1000))
+            assert 1 == await queue.forget(ALICE, "two", older=0)
+            await queue.send(ALICE, "three", bytes(1000))
+        async with store_at(tmp_path, limits=limits) as store:
+            with pytest.raises(QueueFullError):
+                await store.queue.send(ALICE, "three", bytes(1000))
+
+    asyncio.run(law())
+
+
+def test_so_many_messages_are_in_flight(tmp_path: Path) -> None:
+    """One claim more is refused; what is acknowledged or ends makes room."""
+
+    async def law() -> None:
+        clock, rules = SetClock(), ClaimRules(in_flight=2)
+        async with store_at(tmp_path, clock=clock) as store:
+            queue = store.queue
+            for _ in range(4):
+                await queue.send(ALICE, "q", b"")
+            held = await queue.claim(ALICE, "q", limit=10, rules=rules)
+            assert 2 == len(held)
+            with pytest.raises(InFlightError, match="2 messages"):
+                await queue.claim(ALICE, "q", rules=rules)
+            await queue.acknowledge(ALICE, "q", held[0].lease)
+            clock.forward(1)
+            assert 1 == len(await queue.claim(ALICE, "q", limit=10, rules=rules))
+            clock.forward(30)
+            assert 2 == len(await queue.claim(ALICE, "q", limit=10, rules=rules))
+
+    asyncio.run(law())
+
+
+def test_dead_letters_without_room_lose_nothing(tmp_path: Path) -> None:
+    """What cannot be moved is claimed again where it is."""
+
+    async def law() -> None:
+        clock, limits = SetClock(), Limits(reserve_bytes=0, messages=1)
+        dead = DeadLetters(queue="dead", receives=1, attributes={})
+        async with store_at(tmp_path, clock=clock, limits=limits) as store:
+            queue = store.queue
+            await queue.send(ALICE, "dead", b"full")
+            await queue.send(ALICE, "q", b"poison")
+            for received in (1, 2, 3):
+                (message,) = await queue.claim(ALICE, "q", rules=ClaimRules(dead=dead))
+                assert (message.body, message.receive_count) == (b"poison", received)
+                clock.forward(30)
+            await queue.forget(ALICE, "dead", older=0)
+            assert [] == await queue.claim(ALICE, "q", rules=ClaimRules(dead=dead))
+            (message,) = await queue.claim(ALICE, "dead")
+            assert (message.body, message.receive_count) == (b"poison", 4)
+
+    asyncio.run(law())
+
+
+def test_who_watches_hears_of_what_comes(tmp_path: Path) -> None:
+    """A message sent, given back, or moved; a claim and its end are no news."""
+
+    async def law() -> None:
+        clock, heard = SetClock(), list[tuple[str, str]]()
+        dead = DeadLetters(queue="dead", receives=1, attributes={})
+        async with store_at(tmp_path, clock=clock) as store:
+            queue = store.queue
+            queue.watch(lambda account, name: heard.append((account, name)))
+            await queue.send(ALICE, "q", b"")
+            (message,) = await queue.claim(ALICE, "q", rules=ClaimRules(dead=dead))
+            assert [(ALICE, "q")] == heard
+            await queue.extend(ALICE, "q", message.lease, 0)
+            assert [(ALICE, "q")] * 2 == heard
+            await queue.claim(ALICE, "q", rules=ClaimRules(dead=dead))
+            assert (ALICE, "dead") == heard[-1]
+
+    asyncio.run(law())
+
+
+def test_many_messages_are_forgotten(tmp_path: Path) -> None:
+    """Claimed ones too, in as many steps as it takes; what comes later stays."""
+
+    async def law() -> None:
+        async with store_at(tmp_path) as store:
+            queue = store.queue
+            await asyncio.gather(*(queue.send(ALICE, "q", b"") for _ in range(2500)))
+            (message,) = await queue.claim(ALICE, "q")
+            assert 2500 == await queue.forget(ALICE, "q", older=0)
+            assert None is queue.held(ALICE, "q", message.lease)
+            await queue.send(ALICE, "q", b"")
+            assert (1, 0, 0) == queue.depth(ALICE, "q")
 
     asyncio.run(law())
