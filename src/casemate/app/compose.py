@@ -62,12 +62,14 @@ from casemate.services.logs.requests import RequestLines
 from casemate.services.logs.service import LogsService
 from casemate.services.logs.settings import LogSettings
 from casemate.services.logs.store import Store as LogStore
+from casemate.services.sqs.service import SqsService
+from casemate.services.sqs.settings import QueueSettings
 from casemate.services.sts.service import Sts
 from casemate.substrate.sqlite import Store, open_store
 from casemate.wire import load
 
 MODELS: Final = Path(casemate.__file__).parent / "data"
-_SERVICES: Final = ("iam", "sts", "lambda", "logs", "casemate")
+_SERVICES: Final = ("iam", "sts", "lambda", "logs", "sqs", "casemate")
 _LIMITS: Final = Limits()
 """Of every account: what admission holds it to is what it is told it has."""
 
@@ -93,6 +95,7 @@ class House:
     road: Road
     functions: LambdaService
     logs: LogsService
+    queues: SqsService
     events: Events
     refusals: Refusals
 
@@ -160,6 +163,16 @@ def compose(site: Site) -> House:
         settings=LogSettings(),
         region=settings.region,
     )
+    queues = SqsService.compose(
+        records=store.records,
+        messages=store.queue,
+        tokens=site.tokens,
+        accounts=AccountIds(accounts=accounts),
+        clock=clock,
+        new_id=lambda: os.urandom(16).hex(),
+        settings=QueueSettings(endpoint=settings.endpoint),
+        region=settings.region,
+    )
     sandbox = Sandbox(
         warden=site.warden,
         settings=_sandbox_settings(settings),
@@ -205,6 +218,7 @@ def compose(site: Site) -> House:
         *sts.operations,
         *functions.operations,
         *logs.operations,
+        *queues.operations,
         *own.operations,
     )
     codecs = {name: load(name, MODELS) for name in _SERVICES}
@@ -226,6 +240,7 @@ def compose(site: Site) -> House:
                 owners={
                     "iam": directory.resource_facts,
                     "lambda": lambda arn, _action: functions.resource_facts(arn),
+                    "sqs": lambda arn, _action: queues.resource_facts(arn),
                 }
             ),
         ),
@@ -252,6 +267,7 @@ def compose(site: Site) -> House:
         road=road,
         functions=functions,
         logs=logs,
+        queues=queues,
         events=events,
         refusals=Refusals(events=events, sandbox=sandbox),
     )

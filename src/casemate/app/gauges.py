@@ -31,6 +31,7 @@ def gauges(house: House, front: Front) -> Callable[[], Mapping[str, float]]:
             "connections": front.connections,
             "bodies_held_bytes": front.held,
             "calls_inside": house.admit.inside(),
+            "calls_waiting": house.admit.waiting(),
             "audit_records": house.ledger.head.count,
             "audit_backlog": house.ledger.backlog,
             "store_file_bytes": health.file_bytes,

@@ -74,6 +74,7 @@ class Node:
             self._is_ready = False
             # One grace for all three: the warden waits for no second one.
             end = self._clock.monotonic() + self._grace(order)
+            await house.queues.rest()
             await front.drain(self._until(end))
             await ingress.settle(self._until(end))
             await house.sandbox.drain(self._until(end))
@@ -142,6 +143,7 @@ class Node:
             self._clock,
             # The reason may hold what a stranger sent, so it is no label.
             lambda _peer, _reason: house.metrics.stranger("Front"),
+            ingress.ends_with_caller,
         )
         house.metrics.gauges.append(gauges(house, front))
         edge = await self._certificate(house, "edge", self._edge_names())
@@ -257,6 +259,7 @@ class Node:
             await asyncio.sleep(_MINUTE)
             try:
                 await house.logs.expire(self._clock.now())
+                await house.queues.expire(self._clock.now())
                 await house.store.sweep()
             except SubstrateError:
                 # What is due stays due; a task that ended here would keep for

@@ -23,7 +23,10 @@ class ModelRules:
 
     def check(self, operation: Operation, parameters: Parameters) -> tuple[Fault, ...]:
         """Hold parameters to the constraints of the model."""
-        return self.codecs[operation.service].check(operation.name, parameters)
+        faults = self.codecs[operation.service].check(operation.name, parameters)
+        if not operation.loose:
+            return faults
+        return tuple(f for f in faults if not _is_loose(operation, f.path))
 
     def given(
         self, operation: Operation, parameters: Parameters
@@ -40,8 +43,17 @@ class ModelRules:
         """
         for operation in operations:
             codec = self.codecs[operation.service]
-            for path in (*operation.accepts, *operation.only):
+            for path in (*operation.accepts, *operation.only, *operation.loose):
                 if not codec.has_input(operation.name, path):
                     raise UnknownMemberError(
                         f"{operation.service}.{operation.name} has no `{path}`"
                     )
+
+
+def _is_loose(operation: Operation, path: str) -> bool:
+    """Tell whether a fault's path, as AWS writes it, lies in a loose member."""
+    words = [w for w in path.lower().split(".") if w != "member" and not w.isdigit()]
+    return any(
+        words[: len(names)] == names
+        for names in (member.lower().split(".") for member in operation.loose)
+    )

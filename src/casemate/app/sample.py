@@ -16,9 +16,11 @@ _SCOPE: Final = Scope(account=_ACCOUNT, region=_REGION)
 _ARNS: Final[Mapping[tuple[str, str], str]] = {
     ("lambda", "Resource"): f"arn:aws:lambda:{_REGION}:{_ACCOUNT}:function:Resource",
     ("lambda", "Role"): f"arn:aws:iam::{_ACCOUNT}:role/Role",
+    ("sqs", "QueueUrl"): f"https://host/{_ACCOUNT}/QueueName",
+    ("sqs", "QueueOwnerAWSAccountId"): _ACCOUNT,
     ("logs", "resourceArn"): f"arn:aws:logs:{_REGION}:{_ACCOUNT}:log-group:resourceArn",
 }
-"""Members that must be whole ARNs, because their parts are looked at."""
+"""Members that must be whole, because their parts are looked at."""
 
 _EITHER: Final = frozenset({"logGroupIdentifier"})
 """Members that stand for another one, which is given."""

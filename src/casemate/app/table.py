@@ -29,6 +29,7 @@ TITLES: Final = {
     "iam": "IAM",
     "lambda": "Lambda",
     "logs": "CloudWatch Logs",
+    "sqs": "SQS",
     "sts": "STS",
 }
 DEPTH: Final = 4

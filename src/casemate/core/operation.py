@@ -88,7 +88,11 @@ class Operation:
     not listed is refused by name.
     only: members whose sole acceptable values are listed, because nothing else
     is enforced yet (`{"PackageType": ("Zip",)}`).
+    loose: members of which AWS itself takes more than its model lists; the
+    service holds them to their rules, not the model.
     mutates: its audit record is durable before the answer.
+    waits: it mostly waits for something to come.  It takes no place from calls
+    that work, and whoever leaves ends it.
     body_limit: bytes of HTTP body.  errors: AWS codes it may answer with.
     """
 
@@ -100,7 +104,9 @@ class Operation:
     needs: NeedsOf = nothing_more
     context: ContextOf = no_context
     only: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    loose: tuple[str, ...] = ()
     mutates: bool
+    waits: bool = False
     paginated: bool = False
     open_to_all: bool = False
     body_limit: int = 1_048_576
@@ -121,6 +127,8 @@ def operation(
     needs: NeedsOf = nothing_more,
     context: ContextOf = no_context,
     only: Mapping[str, tuple[object, ...]] | None = None,
+    loose: tuple[str, ...] = (),
+    waits: bool = False,
     paginated: bool = False,
     open_to_all: bool = False,
     body_limit: int = 1_048_576,
@@ -138,7 +146,9 @@ def operation(
             needs=needs,
             context=context,
             only=only or {},
+            loose=loose,
             mutates=mutates,
+            waits=waits,
             paginated=paginated,
             open_to_all=open_to_all,
             body_limit=body_limit,

@@ -1,12 +1,19 @@
 """
 JSON 1.0 and 1.1: one path, the operation in X-Amz-Target.
 
+Some clients of SQS take a queue's URL for their endpoint, as all did while it
+spoke the query protocol; there the path of the URL is taken as well, if it is
+that of the queue which the body names.
+
 Source: https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -21,6 +28,8 @@ from casemate.wire.query_codes import QUERY_CODES
 from casemate.wire.reply import Reply, Route
 from casemate.wire.speaker import Problem, safe_header, told_members, with_message
 from casemate.wire.trouble import UnreadableError, WrongOutputError
+
+_QUEUE: Final = re.compile(r"/[0-9]{12}/[A-Za-z0-9_-]{1,80}(?:\.fifo)?\Z", re.ASCII)
 
 CONTENT_TYPES = ("application/x-amz-json-1.0", "application/x-amz-json-1.1")
 
@@ -53,7 +62,7 @@ class JsonRpc:
 
     def foresee(self, method: str, path: str, target: str | None) -> str | None:
         """Name the operation of the target header."""
-        if method != "POST" or path != "/" or target is None:
+        if method != "POST" or not self._takes(path) or target is None:
             return None
         if not target.startswith(self._prefix):
             return None
@@ -82,6 +91,8 @@ class JsonRpc:
         value = read(read_json(request.body) if request.body else {})
         if not isinstance(value, dict):
             raise UnreadableError("the body is not an object")
+        if request.path != "/" and _path_of(value.get("QueueUrl")) != request.path:
+            raise UnreadableError("the path is not that of `QueueUrl`")
         return value
 
     def encode(
@@ -109,6 +120,11 @@ class JsonRpc:
         body = {"__type": problem.name, **self._error_members(problem)}
         return Reply(
             status=problem.status, headers=tuple(headers), body=orjson.dumps(body)
+        )
+
+    def _takes(self, path: str) -> bool:
+        return path == "/" or (
+            self._query_codes is not None and _QUEUE.match(path) is not None
         )
 
     def _error_members(self, problem: Problem) -> dict[str, object]:
@@ -144,6 +160,13 @@ def body_writer(
         return b""
 
     return write
+
+
+def _path_of(url: object) -> str | None:
+    try:
+        return urlsplit(url).path if isinstance(url, str) else None
+    except ValueError:
+        return None
 
 
 def _read_nothing(value: object) -> object:

@@ -4,7 +4,9 @@ The codes that errors had while their service still spoke the query protocol.
 A client of such a service (SQS) gets the old code in a header and shows it to
 its user; botocore's model no longer holds them.
 
-Source: the `awsQueryError` traits of AWS's Smithy model of SQS.
+Source: the `awsQueryError` traits of AWS's Smithy model of SQS; those of every
+service are in its common errors,
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
 """
 
 from __future__ import annotations
@@ -15,10 +17,14 @@ _SQS = "AWS.SimpleQueueService."
 
 QUERY_CODES: Mapping[str, Mapping[str, str]] = {
     "sqs": {
+        "AccessDeniedException": "AccessDenied",
         "BatchEntryIdsNotDistinct": _SQS + "BatchEntryIdsNotDistinct",
         "BatchRequestTooLong": _SQS + "BatchRequestTooLong",
         "EmptyBatchRequest": _SQS + "EmptyBatchRequest",
+        "ExpiredTokenException": "ExpiredToken",
+        "IncompleteSignatureException": "IncompleteSignature",
         "InvalidBatchEntryId": _SQS + "InvalidBatchEntryId",
+        "InvalidSignatureException": "SignatureDoesNotMatch",
         "KmsAccessDenied": "KMS.AccessDeniedException",
         "KmsDisabled": "KMS.DisabledException",
         "KmsInvalidKeyUsage": "KMS.InvalidKeyUsageException",
@@ -26,12 +32,14 @@ QUERY_CODES: Mapping[str, Mapping[str, str]] = {
         "KmsNotFound": "KMS.NotFoundException",
         "KmsOptInRequired": "KMS.OptInRequired",
         "KmsThrottled": "KMS.ThrottlingException",
+        "MissingAuthenticationTokenException": "MissingAuthenticationToken",
         "MessageNotInflight": _SQS + "MessageNotInflight",
         "PurgeQueueInProgress": _SQS + "PurgeQueueInProgress",
         "QueueDeletedRecently": _SQS + "QueueDeletedRecently",
         "QueueDoesNotExist": _SQS + "NonExistentQueue",
         "QueueNameExists": "QueueAlreadyExists",
         "TooManyEntriesInBatchRequest": _SQS + "TooManyEntriesInBatchRequest",
+        "UnrecognizedClientException": "InvalidClientTokenId",
         "UnsupportedOperation": _SQS + "UnsupportedOperation",
     }
 }

@@ -2,7 +2,9 @@
 The admit room: from a sound call to one that holds a place.
 
 1. Calls that change something are counted against their account's rate.
-2. Every call holds one of its account's places while it runs.
+2. Every call holds one of its account's places while it runs; one that mostly
+   waits holds one of those for waiting, so that consumers of queues that are
+   empty keep nobody from working.
 
 No account can take another's places or rate; the cells' own limits (memory of
 the host, a function's share) are the pool's.
@@ -30,12 +32,14 @@ class Limits:
     """
     The limits of one account.
 
-    places: calls at once (Lambda's account limit is 1,000).  changes: calls a
+    places: calls at once (Lambda's account limit is 1,000).  waiting: calls at
+    once that wait for something to come.  changes: calls a
     second that change something (AWS's own limit for Lambda is 15); burst: how
     many of those at once.
     """
 
     places: int = 1000
+    waiting: int = 1000
     changes: float = 20.0
     burst: int = 500
 
@@ -47,6 +51,7 @@ class Admit:
     limits: Limits
     clock: Clock
     _inside: dict[str, int] = field(default_factory=dict)
+    _waiting: dict[str, int] = field(default_factory=dict)
     _buckets: dict[str, Bucket] = field(default_factory=dict)
 
     def __call__(self, sound: Sound) -> AbstractAsyncContextManager[Admitted]:
@@ -58,27 +63,40 @@ class Admit:
         account = sound.allowed.known.principal.account
         if sound.allowed.known.arrival.operation.mutates:
             self._count(account)  # (1)
-        taken = self._inside.get(account, 0)
-        if taken >= self.limits.places:  # (2)
+        inside, most = self._places(sound)
+        taken = inside.get(account, 0)
+        if taken >= most:  # (2)
             raise Throttled(
                 f"account `{account}` has {taken} calls running, which is its limit; "
                 "wait for some to end, or ask the operator for more",
                 members={"Reason": "ConcurrentInvocationLimitExceeded"},
                 retry_after=1,
             )
-        self._inside[account] = taken + 1
+        inside[account] = taken + 1
 
     def inside(self) -> int:
         """Count the calls that hold a place."""
         return sum(self._inside.values())
 
-    def leave(self, account: str) -> None:
+    def waiting(self) -> int:
+        """Count the calls that wait for something to come."""
+        return sum(self._waiting.values())
+
+    def leave(self, sound: Sound) -> None:
         """Give a place back."""
-        left = self._inside[account] - 1
+        account = sound.allowed.known.principal.account
+        inside, _ = self._places(sound)
+        left = inside[account] - 1
         if left:
-            self._inside[account] = left
+            inside[account] = left
         else:
-            del self._inside[account]
+            del inside[account]
+
+    def _places(self, sound: Sound) -> tuple[dict[str, int], int]:
+        """Give the places that a call may have: who is in them, and their number."""
+        if sound.allowed.known.arrival.operation.waits:
+            return self._waiting, self.limits.waiting
+        return self._inside, self.limits.places
 
     def _count(self, account: str) -> None:
         now = self.clock.monotonic()
@@ -118,4 +136,4 @@ class _Place:
         return Admitted(sound=self._sound)
 
     async def __aexit__(self, *_ending: object) -> None:
-        self._admit.leave(self._sound.allowed.known.principal.account)
+        self._admit.leave(self._sound)

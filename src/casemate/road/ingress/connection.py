@@ -85,6 +85,10 @@ class Keeper(Protocol):
     def refused(self, peer: str, reason: str) -> None: ...
     def crashed(self, error: Exception) -> None: ...
     def gone(self, connection: Connection) -> None: ...
+    def ends_with_caller(self, task: asyncio.Task[None]) -> bool:
+        """Tell whether a request only waits for something to come."""
+        ...
+
     def hold(self, whose: str, count: int) -> bool:
         """Count bytes of somebody's bodies in; False if they are too many."""
         ...
@@ -150,7 +154,7 @@ class Connection(asyncio.Protocol):
             # Its body counts on, or a client that leaves at once could have any
             # number of bodies under way; its place is the account's.
             self._task.add_done_callback(lambda _: self._forget_body())
-            if self._sending:
+            if self._sending or self._keeper.ends_with_caller(self._task):
                 self._task.cancel()
         self._keeper.gone(self)
 

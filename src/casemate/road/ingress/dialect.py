@@ -32,7 +32,10 @@ _JSON: Final[Mapping[str, str]] = {
     "RequestExpired": "InvalidSignatureException",
     "RequestTimeTooSkewed": "InvalidSignatureException",
 }
-_THROTTLED: Final[Mapping[str, str]] = {"lambda": "TooManyRequestsException"}
+_THROTTLED: Final[Mapping[str, str]] = {
+    "lambda": "TooManyRequestsException",
+    "sqs": "RequestThrottled",
+}
 
 
 def code(service: str, protocol: str, said: str) -> str:

@@ -31,6 +31,9 @@ bodies are."""
 Refused = Callable[[str, str], None]
 """Is told who was refused before there was a request, and why."""
 
+EndsWithCaller = Callable[[asyncio.Task[None]], bool]
+"""Tells of a request that is to be ended when its caller leaves."""
+
 _HANDSHAKE = 0x16
 """The first byte of a TLS handshake's record (RFC 8446, 5.1)."""
 _SWEEP_SECONDS = 0.25
@@ -49,6 +52,7 @@ class Front:
         admit: Admission,
         clock: Clock,
         on_refused: Refused,
+        ends_with_caller: EndsWithCaller = lambda _task: False,
     ) -> None:
         self.handler = handler
         self.limits = limits
@@ -56,6 +60,7 @@ class Front:
         self.clock = clock
         self.draining = False
         self._on_refused = on_refused
+        self._ends_with_caller = ends_with_caller
         self._listening: set[socket.socket] = set()
         self._connections: set[Connection] = set()
         self._entering: set[asyncio.Task[None]] = set()
@@ -135,6 +140,10 @@ class Front:
             self._sweeper = None
 
     # --- what connections call
+
+    def ends_with_caller(self, task: asyncio.Task[None]) -> bool:
+        """Ask the handler's side."""
+        return self._ends_with_caller(task)
 
     def refused(self, peer: str, reason: str) -> None:
         """Tell of a refusal."""

@@ -94,6 +94,8 @@ class Ingress:
     """Told of every request that is refused before it is a call."""
     under_way: set[asyncio.Task[object]] = field(default_factory=set)
     """Calls on the road, with or without somebody who waits."""
+    waiting: set[asyncio.Task[object]] = field(default_factory=set)
+    """Those of them that only wait for something to come."""
 
     def body_limit(
         self, method: str, target: str, headers: tuple[tuple[str, str], ...]
@@ -164,16 +166,24 @@ class Ingress:
         Travel the road to its end, whether or not the caller waits for it.
 
         As on AWS, a caller who leaves does not undo what it has asked for: the
-        connection ends the answer and not the task.
+        connection ends the answer and not the task.  What only waits for
+        something to come ends with who waits for it.
         """
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a call travels in a task")
         self.under_way.add(task)
+        if arrival.operation.waits:
+            self.waiting.add(task)
         try:
             return await self.travel(arrival)
         finally:
             self.under_way.discard(task)
+            self.waiting.discard(task)
+
+    def ends_with_caller(self, task: asyncio.Task[None]) -> bool:
+        """Tell whether a request is to be ended when its caller leaves."""
+        return task in self.waiting
 
     async def settle(self, grace: float) -> None:
         """Wait for calls whose callers have left; after `grace` seconds end them."""

@@ -24,8 +24,13 @@ from casemate.wire import Fault, sentence
 _MEANT = {
     "lambda": "InvalidParameterValueException",
     "logs": "InvalidParameterException",
+    "sqs": "InvalidParameterValue",
 }
 """What a service calls a parameter that it cannot take."""
+
+_LACKING = {"sqs": "MissingParameter"}
+"""What a service calls a request that breaks its model, which with these services
+can only lack something."""
 
 
 class Rules(Protocol):
@@ -54,7 +59,8 @@ class Validate:
         # (1)
         if faults := self.rules.check(arrival.operation, arrival.parameters):
             # `ValidationException`; the protocol's dialect knows its other name.
-            raise Invalid(sentence(faults))
+            lacking = _LACKING.get(arrival.operation.service)
+            raise Invalid(sentence(faults), code=lacking)
         # (2)
         operation = arrival.operation
         for path, value in self.rules.given(operation, arrival.parameters):

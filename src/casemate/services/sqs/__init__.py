@@ -1,0 +1,1 @@
+"""Amazon SQS: standard queues, their messages, and who may use them."""
