@@ -9,7 +9,7 @@ Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/AP
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -50,6 +50,24 @@ _FIFO: Final = frozenset(
     }
 )
 _KMS: Final = frozenset({"KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds"})
+_KNOWN: Final = frozenset(
+    {
+        "All",
+        "QueueArn",
+        "CreatedTimestamp",
+        "LastModifiedTimestamp",
+        "SqsManagedSseEnabled",
+        "Policy",
+        "RedrivePolicy",
+        "RedriveAllowPolicy",
+        *NUMBERS,
+        *COUNTS,
+        *_FIFO,
+        *_KMS,
+    }
+)
+"""What can be asked for; what a queue has not is not in the answer."""
+
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -74,7 +92,7 @@ def edited(ref: QueueRef, queue: Queue, given: Mapping[str, str], find: Find) ->
 def shown(
     ref: QueueRef,
     queue: Queue,
-    wanted: Collection[str],
+    asked: Collection[str],
     counts: tuple[int, int, int] | None,
 ) -> dict[str, str]:
     """Write the attributes that were asked for.  counts: where they are."""
@@ -94,14 +112,22 @@ def shown(
         told["RedrivePolicy"] = redrive.written_redrive(queue.redrive)
     if queue.redrive_allow is not None:
         told["RedriveAllowPolicy"] = redrive.written_allow(queue.redrive_allow)
-    if "All" in wanted:
+    if "All" in asked:
         return told
-    return {name: value for name, value in told.items() if name in wanted}
+    return {name: value for name, value in told.items() if name in asked}
 
 
-def wants_counts(wanted: Collection[str]) -> bool:
+def wanted(names: Iterable[str]) -> frozenset[str]:
+    """Read which attributes are asked for.  Raises Invalid for one there is not."""
+    asked = frozenset(names)
+    if stray := sorted(asked - _KNOWN):
+        raise bad_name(stray[0][:256])
+    return asked
+
+
+def wants_counts(asked: Collection[str]) -> bool:
     """Tell whether the messages must be counted for what was asked."""
-    return "All" in wanted or not frozenset(COUNTS).isdisjoint(wanted)
+    return "All" in asked or not frozenset(COUNTS).isdisjoint(asked)
 
 
 def _number(name: str, value: str, low: int, high: int) -> int:

@@ -34,6 +34,7 @@ class Configuring:
         action="sqs:GetQueueAttributes",
         resource=names.of_url,
         accepts=("QueueUrl", "AttributeNames"),
+        loose=("AttributeNames",),
         mutates=False,
         errors=(*_SEEN, "InvalidAttributeName"),
     )
@@ -41,7 +42,7 @@ class Configuring:
         """Show attributes of a queue; none unless they are named."""
         ref = names.addressed(call.parameters, call.scope)
         queue = self.directory.present(ref)
-        wanted = frozenset(texts(call.parameters, "AttributeNames") or ())
+        wanted = attributes.wanted(texts(call.parameters, "AttributeNames") or ())
         counts = None
         if attributes.wants_counts(wanted):
             # A long queue takes a while to count, and nobody else has to wait.
@@ -56,6 +57,7 @@ class Configuring:
         action="sqs:SetQueueAttributes",
         resource=names.of_url,
         accepts=("QueueUrl", "Attributes"),
+        loose=("Attributes",),
         mutates=True,
         errors=(*_CHANGED, "InvalidAttributeName", "InvalidAttributeValue"),
     )

@@ -50,6 +50,7 @@ class Queues:
         needs=tagging.tagging_too,
         context=tagging.with_creation,
         accepts=("QueueName", "Attributes", "tags"),
+        loose=("Attributes",),
         mutates=True,
         errors=(
             *_SEEN,
