@@ -111,7 +111,8 @@ class Queues:
             scope.account, scope.region, prefix=prefix, after=after
         )
         page, token = self.listing.page(call, query, (ref for ref, _ in there))
-        return self._listed(call, "QueueUrls", page, token)
+        # AWS leaves the member out where there is none to list.
+        return self._listed(call, "QueueUrls", page, token) if page else {}
 
     @operation(
         "ListDeadLetterSourceQueues",
