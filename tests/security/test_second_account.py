@@ -49,6 +49,10 @@ class Named:
         return self.arn("iam", f"policy/{self.name}")
 
     @property
+    def queue(self) -> str:
+        return f"https://localhost/{self.account}/{self.name}"
+
+    @property
     def group(self) -> str:
         return self.arn("logs", f"log-group:/aws/lambda/{self.name}")
 
@@ -65,6 +69,7 @@ def theirs(tenant: Tenant) -> str:
     }
     iam.create_policy(PolicyName=HERE, PolicyDocument=json.dumps(document))
     tenant.deploy("def handler(e, c):\n    print('secret')\n    return 1\n", HERE)
+    tenant.client("sqs").create_queue(QueueName=HERE)
     assert tenant.invoke(HERE)[0] == 1
     return tenant.account
 
@@ -183,6 +188,50 @@ ASKED: dict[str, tuple[str, Callable[[Any, Named], object]]] = {
         "logs",
         lambda c, n: c.delete_log_group(logGroupName=f"/aws/lambda/{n.name}"),
     ),
+    "queue url": (
+        "sqs",
+        lambda c, n: c.get_queue_url(
+            QueueName=n.name, QueueOwnerAWSAccountId=n.account
+        ),
+    ),
+    "send": ("sqs", lambda c, n: c.send_message(QueueUrl=n.queue, MessageBody="x")),
+    "send batch": (
+        "sqs",
+        lambda c, n: c.send_message_batch(
+            QueueUrl=n.queue, Entries=[{"Id": "a", "MessageBody": "x"}]
+        ),
+    ),
+    "receive": ("sqs", lambda c, n: c.receive_message(QueueUrl=n.queue)),
+    "delete message": (
+        "sqs",
+        lambda c, n: c.delete_message(QueueUrl=n.queue, ReceiptHandle="x"),
+    ),
+    "queue attributes": (
+        "sqs",
+        lambda c, n: c.get_queue_attributes(QueueUrl=n.queue, AttributeNames=["All"]),
+    ),
+    "set queue attributes": (
+        "sqs",
+        lambda c, n: c.set_queue_attributes(
+            QueueUrl=n.queue, Attributes={"DelaySeconds": "1"}
+        ),
+    ),
+    "share queue": (
+        "sqs",
+        lambda c, n: c.add_permission(
+            QueueUrl=n.queue,
+            Label="x",
+            AWSAccountIds=["123456789012"],
+            Actions=["SendMessage"],
+        ),
+    ),
+    "purge": ("sqs", lambda c, n: c.purge_queue(QueueUrl=n.queue)),
+    "delete queue": ("sqs", lambda c, n: c.delete_queue(QueueUrl=n.queue)),
+    "queue tags": ("sqs", lambda c, n: c.list_queue_tags(QueueUrl=n.queue)),
+    "dead letter sources": (
+        "sqs",
+        lambda c, n: c.list_dead_letter_source_queues(QueueUrl=n.queue),
+    ),
     "group tags": ("logs", lambda c, n: c.list_tags_for_resource(resourceArn=n.group)),
 }
 
@@ -240,6 +289,7 @@ def test_lists_and_counts_are_the_account_s_own(other: Tenant, theirs: str) -> N
             iam.list_users(),
             iam.list_policies(Scope="Local"),
             other.client("logs").describe_log_groups(),
+            other.client("sqs").list_queues(),
             other.client("casemate").list_runtimes(),
         ],
         default=str,

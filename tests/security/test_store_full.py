@@ -8,12 +8,16 @@ import itertools
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from casemate.core.errors import Refusal
 from casemate.substrate.ports import SHARED, Delete, FullError, NewEntry, Put
 from casemate.substrate.sqlite import Limits
-from store_stand import ALICE, store_at
+from store_stand import ALICE, SetClock, store_at
+from unit.services.calls import Caller
+from unit.services.sqs_world import composed, url
 
 MIB = 1_048_576
 LIMITS = Limits(reserve_bytes=4 * MIB)
@@ -199,5 +203,39 @@ def test_q16_lines_that_find_no_room_are_counted(small: Path) -> None:
         async with store_at(small / "node", limits=LIMITS) as store:
             assert store.counters.read(ALICE, "n") == 4
             assert store.log.read(ALICE, "s") == []
+
+    asyncio.run(law())
+
+
+def test_q16_queues_are_emptied_and_deleted_on_a_full_disk(small: Path) -> None:
+    """Q16: sends are refused by name; receives, deletions and purges make room."""
+
+    async def law() -> None:
+        async with store_at(small / "node", limits=LIMITS) as store:
+            service = composed(store, SetClock())
+            call = Caller.of(service.operations)
+            for name in ("q", "purged", "doomed"):
+                await call("CreateQueue", QueueName=name)
+                for _ in range(3):
+                    given = {"QueueUrl": url(name), "MessageBody": "x" * 100_000}
+                    await call("SendMessage", **given)
+            filler = fill(small)
+            told = None
+            while told is None:
+                try:
+                    await call("SendMessage", QueueUrl=url(), MessageBody="x" * 10_000)
+                except Refusal as refusal:
+                    told = refusal
+            assert ("ServiceUnavailable", 503) == (told.code, told.http_status)
+            answer: Any = await call("ReceiveMessage", QueueUrl=url())
+            (message,) = answer["Messages"]
+            handle = message["ReceiptHandle"]
+            await call("DeleteMessage", QueueUrl=url(), ReceiptHandle=handle)
+            await call("PurgeQueue", QueueUrl=url("purged"))
+            await call("DeleteQueue", QueueUrl=url("doomed"))
+            listed: Any = await call("ListQueues")
+            assert [url("purged"), url()] == listed["QueueUrls"]
+            filler.unlink()
+            await call("SendMessage", QueueUrl=url(), MessageBody="x")
 
     asyncio.run(law())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from casemate import wire
+from casemate.core.errors import Malformed
 from unit.wire.written import form, request
 
 
@@ -122,6 +123,46 @@ def test_sqs_keeps_the_codes_of_its_query_days() -> None:
         "AWS.SimpleQueueService.NonExistentQueue;Sender"
         == dict(reply.headers)["x-amzn-query-error"]
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "query"),
+    [
+        ("AccessDeniedException", "AccessDenied"),
+        ("UnrecognizedClientException", "InvalidClientTokenId"),
+        ("InvalidParameterValue", "InvalidParameterValue"),
+        ("OverLimit", "OverLimit"),
+    ],
+)
+def test_sqs_keeps_the_codes_that_every_service_had(code: str, query: str) -> None:
+    """What the rooms refuse is called what clients of SQS know."""
+    reply = wire.load("sqs").encode_error("SendMessage", code, "no", 403, "id")
+
+    assert f"{query};Sender" == dict(reply.headers)["x-amzn-query-error"]
+
+
+def test_a_queues_address_is_taken_for_the_queue_it_names() -> None:
+    """As a path of SQS alone, and of no other queue than that of the body."""
+    codec, target = wire.load("sqs"), "AmazonSQS.ReceiveMessage"
+    path = "/111122223333/q"
+
+    def decoded(url: object) -> dict[str, object]:
+        sent = request(
+            path=path,
+            body=json.dumps({"QueueUrl": url}).encode(),
+            x_amz_target=target,
+            content_type="application/x-amz-json-1.0",
+        )
+        return codec.decode(codec.route(sent), sent)
+
+    assert "ReceiveMessage" == codec.foresee("POST", path, target)
+    assert {"QueueUrl": f"https://h{path}"} == decoded(f"https://h{path}")
+    for stray in (f"https://h{path}2", f"https://h/x{path}", "https://[", path[1:]):
+        with pytest.raises(Malformed):
+            decoded(stray)
+    for odd in (f"{path}/x", "/q", "/1/q", "//", f"{path}?"):
+        assert None is codec.foresee("POST", odd, target)
+    assert None is wire.load("logs").foresee("POST", path, "Logs_20140328.PutLogEvents")
 
 
 @pytest.mark.parametrize("code", ["NoSuchEntity", "NoSuchEntityException"])

@@ -40,11 +40,26 @@ _HIDDEN: Final = frozenset(
         "TokenCode",
         "ClientContext",
         "logEvents",
+        "MessageAttributes",
+        "ReceiptHandle",
     }
 )
 """Members whose values stay out of the record."""
-_MEASURED: Final = frozenset({"Payload"})
+_MEASURED: Final = frozenset({"Payload", "MessageBody"})
 """Members of which the record keeps the length alone."""
+_DATA: Final = frozenset(
+    {
+        "Invoke",
+        "ChangeMessageVisibility",
+        "ChangeMessageVisibilityBatch",
+        "DeleteMessage",
+        "DeleteMessageBatch",
+        "ReceiveMessage",
+        "SendMessage",
+        "SendMessageBatch",
+    }
+)
+"""Operations that CloudTrail counts as events of data, not of management."""
 
 
 def redact(value: object, depth: int = 0) -> object:
@@ -76,8 +91,9 @@ def _redact_many(value: object, depth: int) -> object:
 def _member(key: object, value: object, depth: int) -> object:
     if key in _HIDDEN:
         return "…"
-    if key in _MEASURED and isinstance(value, bytes):
-        return {"bytes": len(value)}
+    if key in _MEASURED and isinstance(value, bytes | str):
+        data = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
+        return {"bytes": len(data)}
     return redact(value, depth)
 
 
@@ -144,8 +160,8 @@ def event(
         "eventID": arrival.id,
         "readOnly": not operation.mutates,
         "eventType": "AwsApiCall",
-        "managementEvent": operation.name != "Invoke",
-        "eventCategory": "Management" if operation.name != "Invoke" else "Data",
+        "managementEvent": operation.name not in _DATA,
+        "eventCategory": "Data" if operation.name in _DATA else "Management",
         "recipientAccountId": principal.account if principal else _proven(extra),
         "resources": _resources(allowed, extra),
         "additionalEventData": {

@@ -9,6 +9,7 @@ from typing import Final
 
 from casemate.core.call import Admitted
 from casemate.core.clock import Clock
+from casemate.core.errors import Unavailable
 from casemate.core.operation import anything, operation
 from casemate.services.sqs import attributes, names, tagging
 from casemate.services.sqs.directory import Directory
@@ -156,7 +157,12 @@ class Queues:
                 raise purging(ref.name)
             return replace(queue, purged_at=now)
 
-        queue = await self.store.change(ref, edit)
+        queue = self.directory.present(ref)
+        try:
+            await self.store.change(ref, edit)
+        except Unavailable:
+            # A full disk does not keep anybody from making room on it.
+            edit(queue)
         await self.store.messages.forget(ref.account, messages_of(queue), older=0)
         return {}
 

@@ -144,14 +144,15 @@ class Store:
         raise contended()
 
     async def delete(self, ref: QueueRef, now: float) -> None:
-        """Delete a queue with its messages.  Raises NotFound, Unavailable."""
+        """Delete a queue with its messages.  Raises NotFound."""
         account, key = ref.account, queue_key(ref)
         queue = self.queue(ref)
         if queue is None:
             raise no_queue()
-        with translated():
+        deletion = Delete(account=account, table=QUEUES, key=key)
+        try:
             await self.records.commit(
-                Delete(account=account, table=QUEUES, key=key),
+                deletion,
                 Put(
                     account=account,
                     table=DELETED,
@@ -161,6 +162,9 @@ class Store:
                 ),
                 Put(account=account, table=DOOMED, key=queue.id, value=_encode(now)),
             )
+        except FullError:
+            # Who comes to make room is not sent away for the want of it.
+            await self.records.commit(deletion)
         await self.messages.forget(account, messages_of(queue), older=0)
 
     async def bury(self, account: str, now: float) -> int:

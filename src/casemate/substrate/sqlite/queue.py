@@ -98,7 +98,8 @@ class _Due:
     """
     A message due, opened.
 
-    before: claims that it had when it came.  body: None if its seal is broken.
+    before: claims that it had when it came.  size: bytes, sealed.  body: None if
+    its seal is broken.
     """
 
     number: int
@@ -107,6 +108,7 @@ class _Due:
     received: int
     before: int
     first_at: float | None
+    size: int
     attributes: Mapping[str, str]
     body: bytes | None
 
@@ -336,6 +338,7 @@ class SqliteQueue:
             received=int(str(received)),
             before=int(str(before)),
             first_at=first_at,
+            size=len(sealed),
             attributes=attributes,
             body=body,
         )
@@ -387,7 +390,7 @@ class SqliteQueue:
             account, content, *_place(dead.queue, one.name, one.sent_at)
         )
         connection.execute(_MOVE, (dead.queue, sealed, now, one.number))
-        self._tally.moved(place, target)
+        self._tally.moved(place, target, len(sealed) - one.size)
         return True
 
 

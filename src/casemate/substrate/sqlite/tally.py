@@ -74,12 +74,14 @@ class Tally:
         if place[0] in self._bytes:
             self._bytes[place[0]] -= sum(sizes)
 
-    def moved(self, place: Place, target: Place) -> None:
-        """Take a message from one queue of an account into another."""
+    def moved(self, place: Place, target: Place, grown: int) -> None:
+        """Take a message, grown by some bytes, into another queue of its account."""
         if place in self._messages:
             self._messages[place] -= 1
         if target in self._messages:
             self._messages[target] += 1
+        if place[0] in self._bytes:
+            self._bytes[place[0]] += grown
 
     def flew(self, place: Place, count: int) -> None:
         """Count claims."""

@@ -16,6 +16,7 @@ from unit.road.test_road import OPERATION
 from unit.services.calls import OTHER_ACCOUNT, admitted, law, session_of
 
 CALL = admitted(OPERATION)
+WAIT = admitted(dataclasses.replace(OPERATION, waits=True))
 CHANGE = admitted(dataclasses.replace(OPERATION, mutates=True))
 
 
@@ -35,6 +36,26 @@ async def test_places_are_limited_and_given_back() -> None:
     assert "ConcurrentInvocationLimitExceeded" == caught.value.members["Reason"]
     assert 429 == caught.value.http_status
     assert 0 == room.inside()
+
+
+@law
+async def test_calls_that_wait_take_no_place_of_calls_that_work() -> None:
+    """They have places of their own, as bounded, and given back on every ending."""
+    room = Admit(limits=Limits(places=1, waiting=1), clock=SetClock())
+
+    async with room(WAIT.sound), room(CALL.sound):
+        for one in (WAIT, CALL):
+            with pytest.raises(Throttled):
+                async with room(one.sound):
+                    pass
+        assert (1, 1) == (room.inside(), room.waiting())
+    with pytest.raises(RuntimeError):
+        async with room(WAIT.sound):
+            raise RuntimeError
+    async with room(WAIT.sound):
+        assert (0, 1) == (room.inside(), room.waiting())
+
+    assert 0 == room.waiting()
 
 
 @law

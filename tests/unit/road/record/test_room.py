@@ -229,3 +229,19 @@ def test_only_short_bytes_are_digested() -> None:
     assert redacted["Payload"] == {"bytes": 5}
     assert redacted["Small"].keys() == {"bytes", "sha256"}
     assert redacted["Large"] == {"bytes": 65_537}
+
+
+def test_what_a_message_says_is_no_part_of_the_record() -> None:
+    """Of its body the length alone, of its attributes and its handle nothing."""
+    entry = {
+        "Id": "a",
+        "MessageBody": "canary é",
+        "MessageAttributes": {"a": {"DataType": "String", "StringValue": "canary"}},
+        "ReceiptHandle": "canary",
+    }
+    redacted: Any = trail.redact({"QueueUrl": "u", "Entries": [entry]})
+
+    (told,) = redacted["Entries"]
+    assert told["MessageBody"] == {"bytes": 9}
+    assert "canary" not in json.dumps(redacted)
+    assert ("u", "a") == (redacted["QueueUrl"], told["Id"])

@@ -77,3 +77,32 @@ def test_a_declaration_that_the_model_does_not_know_does_not_start() -> None:
 
     with pytest.raises(UnknownMemberError):
         ModelRules(codecs={"lambda": load("lambda")}).prove([slip])
+
+
+def test_what_aws_takes_beyond_its_model_is_the_services_to_judge() -> None:
+    """A loose member breaks no rule of the model; others still do."""
+    rules = ModelRules(codecs={"sqs": load("sqs")})
+    strict = dataclasses.replace(
+        OPERATION,
+        service="sqs",
+        name="ReceiveMessage",
+        accepts=("QueueUrl", "AttributeNames", "MessageSystemAttributeNames"),
+    )
+    loose = dataclasses.replace(strict, loose=("AttributeNames",))
+    odd = {"QueueUrl": "u", "AttributeNames": ["SentTimestamp"]}
+    Validate(rules=rules)(admitted(loose, odd).sound.allowed)
+    for operation, given in (
+        (strict, odd),
+        (loose, {**odd, "MessageSystemAttributeNames": ["Colour"]}),
+        (loose, {"AttributeNames": ["SentTimestamp"]}),
+    ):
+        with pytest.raises(Invalid) as caught:
+            Validate(rules=rules)(admitted(operation, given).sound.allowed)
+        assert "MissingParameter" == caught.value.code
+
+
+def test_a_loose_member_that_the_model_does_not_have_does_not_start() -> None:
+    """A slip of the pen would loosen nothing, or too much."""
+    stray = dataclasses.replace(CREATE, loose=("Colour",))
+    with pytest.raises(UnknownMemberError):
+        ModelRules(codecs={"lambda": load("lambda")}).prove([stray])

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from casemate.core.arn import Arn
-from casemate.core.errors import Denied, Invalid, Refusal
+from casemate.core.errors import Denied, Invalid
 from casemate.services.sqs.model import QueueRef
 from casemate.services.sqs.settings import QueueSettings
 from casemate.substrate.sqlite import Limits
-from unit.services.calls import ACCOUNT, OTHER_ACCOUNT, NOW, REGION, refused
+from unit.services.calls import ACCOUNT, NOW, OTHER_ACCOUNT, REGION, refused
 from unit.services.sqs_world import ENDPOINT, URL, World, arn, redrive, run, url
 
 DEFAULTS = {
@@ -366,7 +366,7 @@ def test_permissions_are_statements_of_the_policy(tmp_path: Path) -> None:
         ] == told["Statement"]
         again = w.call("AddPermission", QueueUrl=URL, **shared)
         assert "InvalidParameterValue" == (await refused(again)).code
-        for stray in (
+        strays: tuple[dict[str, object], ...] = (
             {"Label": "a b"},
             {"Label": ""},
             {"Label": "l" * 81},
@@ -375,7 +375,8 @@ def test_permissions_are_statements_of_the_policy(tmp_path: Path) -> None:
             {"Actions": []},
             {"Actions": ["DeleteQueue"]},
             {"Actions": ["sqs:SendMessage"]},
-        ):
+        )
+        for stray in strays:
             call = w.call(
                 "AddPermission", QueueUrl=URL, **{**shared, "Label": "b", **stray}
             )
@@ -538,15 +539,14 @@ def test_sources_of_dead_letters_are_listed(tmp_path: Path) -> None:
     run(tmp_path, law)
 
 
-def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
-    """A queue that is full is OverLimit; that is no fault of the disk."""
+def test_a_full_queue_is_told_as_such(tmp_path: Path) -> None:
+    """OverLimit, and what to do; there is room again after a purge."""
 
     async def law(w: World) -> None:
         await w.made()
         await w.send()
         told = await refused(w.send())
-        assert "OverLimit" == told.code
-        assert isinstance(told, Refusal)
+        assert ("OverLimit", True) == (told.code, "purge" in told.reason)
         await w.call("PurgeQueue", QueueUrl=URL)
         await w.send()
 
