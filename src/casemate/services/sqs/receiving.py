@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from casemate.core.call import Admitted
+from casemate.core.errors import Refusal
 from casemate.core.operation import Parameters, operation
 from casemate.services.sqs import contents, names, redrive
 from casemate.services.sqs.directory import Directory
@@ -113,9 +114,21 @@ class Receiving:
             try:
                 if found := await self._claimed(ref, queue, limit, lease):
                     return found
+            except InFlightError as cause:
+                if not wait:
+                    raise self._over() from cause
+                # As on AWS, a long poll waits for room and is told nothing.
+                await self.arrivals.pause(end)
             finally:
                 self.arrivals.look(place)
         return ()
+
+    def _over(self) -> Refusal:
+        most = self.settings.in_flight
+        return over(
+            f"the queue has {most} messages in flight, which is the most; delete "
+            "those that are done"
+        )
 
     async def _claimed(
         self, ref: QueueRef, queue: Queue, limit: int, lease: int
@@ -131,12 +144,6 @@ class Receiving:
         )
         try:
             return await asyncio.shield(claim)
-        except InFlightError as cause:
-            most = self.settings.in_flight
-            raise over(
-                f"the queue has {most} messages in flight, which is the most; delete "
-                "those that are done"
-            ) from cause
         except asyncio.CancelledError:
             self._give_back(ref, queue, claim)
             raise

@@ -12,12 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import final
+from typing import Final, final
 
 from casemate.substrate.ports import Queue as Messages
 
 Place = tuple[str, str]
 """Account, and the name of the messages in the substrate."""
+
+_MOMENT: Final = 1.0
+"""Seconds."""
 
 
 @final
@@ -41,7 +44,7 @@ class Arrivals:
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
         self._lines: dict[Place, _Line] = {}
-        self._closed = False
+        self._closed = asyncio.Event()
         messages.watch(lambda account, queue: self.look((account, queue)))
 
     @property
@@ -59,7 +62,7 @@ class Arrivals:
         if self._is_due(place):
             return True
         loop = asyncio.get_running_loop()
-        if self._closed or loop.time() >= end:
+        if self._closed.is_set() or loop.time() >= end:
             return False
         waiter: asyncio.Future[None] = loop.create_future()
         line = self._lines.setdefault(place, _Line())
@@ -77,7 +80,16 @@ class Arrivals:
             raise
         finally:
             self._leave(place, line, waiter)
-        return not self._closed
+        return not self._closed.is_set()
+
+    async def pause(self, end: float) -> None:
+        """Wait a moment, for what nobody tells of: room among what is claimed."""
+        soon = min(end, asyncio.get_running_loop().time() + _MOMENT)
+        try:
+            async with asyncio.timeout_at(soon):
+                await self._closed.wait()
+        except TimeoutError:
+            return
 
     def look(self, place: Place) -> None:
         """Wake the first in line if something is visible; else set the clock."""
@@ -98,7 +110,7 @@ class Arrivals:
 
     def close(self) -> None:
         """Let everybody go, and nobody wait any more: the platform stops."""
-        self._closed = True
+        self._closed.set()
         for line in self._lines.values():
             line.silence()
             for waiter in line.waiters:

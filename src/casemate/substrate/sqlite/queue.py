@@ -34,12 +34,16 @@ from casemate.substrate.sqlite.tally import Place, Tally
 from casemate.substrate.sqlite.vault import Vault
 from casemate.substrate.sqlite.writer import Job, Writer
 
+# Each statement names its index.  Left to itself SQLite looks a lease up among all
+# that is visible later than a moment, which is a walk over the queue: 100 claims
+# acknowledged in a second with 100,000 messages there, against 7,000.
 _SEND = """
 INSERT INTO messages (account, queue, name, sent_at, visible_at, received, body)
 VALUES (?, ?, ?, ?, ?, 0, ?)
 """
 _DUE = """
-SELECT id, name, sent_at, received, before, first_at, body FROM messages
+SELECT id, name, sent_at, received, before, first_at, body
+FROM messages INDEXED BY messages_due
 WHERE account = ? AND queue = ? AND visible_at <= ? AND sent_at > ?
 ORDER BY visible_at, id LIMIT ?
 """
@@ -54,32 +58,37 @@ UPDATE messages SET queue = ?, body = ?, visible_at = ?, before = received,
 WHERE id = ?
 """
 _EXTEND = """
-UPDATE messages SET visible_at = ?
+UPDATE messages INDEXED BY messages_leased SET visible_at = ?
 WHERE lease = ? AND account = ? AND queue = ? AND visible_at > ?
 """
 _HELD = """
-SELECT claimed_at, visible_at FROM messages
+SELECT claimed_at, visible_at FROM messages INDEXED BY messages_leased
 WHERE lease = ? AND account = ? AND queue = ?
 """
 _ACKNOWLEDGE = """
-DELETE FROM messages
+DELETE FROM messages INDEXED BY messages_leased
 WHERE lease = ? AND account = ? AND queue = ? AND visible_at > ?
 RETURNING length(body)
 """
 _FORGET = """
 DELETE FROM messages WHERE id IN (
-    SELECT id FROM messages
+    SELECT id FROM messages INDEXED BY messages_sent
     WHERE account = ? AND queue = ? AND sent_at <= ? LIMIT ?
 ) RETURNING length(body)
 """
-_FIRST = "SELECT min(visible_at) FROM messages WHERE account = ? AND queue = ?"
+_FIRST = """
+SELECT min(visible_at) FROM messages INDEXED BY messages_due
+WHERE account = ? AND queue = ?
+"""
 _VISIBLE = """
-SELECT count(*) FROM messages WHERE account = ? AND queue = ? AND visible_at <= ?
+SELECT count(*) FROM messages INDEXED BY messages_due
+WHERE account = ? AND queue = ? AND visible_at <= ?
 """
 _HIDDEN = """
 SELECT count(*) FILTER (WHERE lease IS NOT NULL),
        count(*) FILTER (WHERE lease IS NULL)
-FROM messages WHERE account = ? AND queue = ? AND visible_at > ?
+FROM messages INDEXED BY messages_due
+WHERE account = ? AND queue = ? AND visible_at > ?
 """
 _HEAD = struct.Struct(">I")
 _LEASE_BYTES: Final = 16

@@ -466,7 +466,7 @@ def test_a_message_lives_as_long_as_its_queue_keeps_it(tmp_path: Path) -> None:
 
 
 def test_e2_messages_in_flight_have_a_limit(tmp_path: Path) -> None:
-    """OverLimit, until some are deleted or their time ends."""
+    """OverLimit, until some are deleted; who waits is told nothing, and waits (E2)."""
 
     async def law(w: World) -> None:
         await w.made()
@@ -475,9 +475,11 @@ def test_e2_messages_in_flight_have_a_limit(tmp_path: Path) -> None:
         held = await w.received()
         assert 2 == len(held)
         assert "OverLimit" == (await refused(w.received())).code
+        assert [] == await w.received(WaitTimeSeconds=1)
+        poll = asyncio.ensure_future(w.received(WaitTimeSeconds=20))
         await w.delete(held[0]["ReceiptHandle"])
         w.clock.forward(1)
-        assert 1 == len(await w.received())
+        assert 1 == len(await poll)
 
     run(tmp_path, law, QueueSettings(endpoint=ENDPOINT, in_flight=2))
 
