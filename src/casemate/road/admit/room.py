@@ -66,8 +66,9 @@ class Admit:
         inside, most = self._places(sound)
         taken = inside.get(account, 0)
         if taken >= most:  # (2)
+            doing = "waiting" if inside is self._waiting else "running"
             raise Throttled(
-                f"account `{account}` has {taken} calls running, which is its limit; "
+                f"account `{account}` has {taken} calls {doing}, which is its limit; "
                 "wait for some to end, or ask the operator for more",
                 members={"Reason": "ConcurrentInvocationLimitExceeded"},
                 retry_after=1,

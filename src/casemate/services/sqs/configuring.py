@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -11,6 +10,7 @@ from casemate.core.call import Admitted
 from casemate.core.clock import Clock
 from casemate.core.operation import operation
 from casemate.services.sqs import attributes, names, policy, tagging
+from casemate.services.sqs.counting import Counting
 from casemate.services.sqs.directory import Directory
 from casemate.services.sqs.model import Queue, QueueRef
 from casemate.services.sqs.parameters import needed, text_map, texts
@@ -27,6 +27,7 @@ class Configuring:
 
     store: Store
     directory: Directory
+    counting: Counting
     clock: Clock
 
     @operation(
@@ -45,10 +46,7 @@ class Configuring:
         wanted = attributes.wanted(texts(call.parameters, "AttributeNames") or ())
         counts = None
         if attributes.wants_counts(wanted):
-            # A long queue takes a while to count, and nobody else has to wait.
-            counts = await asyncio.to_thread(
-                self.store.messages.depth, ref.account, messages_of(queue)
-            )
+            counts = await self.counting.of(ref.account, messages_of(queue))
         told = attributes.shown(ref, queue, wanted, counts)
         return {"Attributes": told} if told else {}
 

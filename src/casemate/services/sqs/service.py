@@ -11,6 +11,7 @@ from casemate.core.clock import Clock
 from casemate.core.operation import Operation, operations_of
 from casemate.seal.token import Tokens
 from casemate.services.sqs.configuring import Configuring
+from casemate.services.sqs.counting import Counting
 from casemate.services.sqs.directory import Directory
 from casemate.services.sqs.expiry import Expiry
 from casemate.services.sqs.facts import ResourceFacts
@@ -77,7 +78,12 @@ class SqsService:
                 new_id=new_id,
                 settings=settings,
             ),
-            Configuring(store=store, directory=directory, clock=clock),
+            Configuring(
+                store=store,
+                directory=directory,
+                counting=Counting(messages),
+                clock=clock,
+            ),
             Sending(store=store, directory=directory),
             receiving,
             Finishing(store=store, directory=directory, receipts=receipts),

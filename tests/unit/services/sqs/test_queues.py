@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from casemate.core.arn import Arn
 from casemate.core.errors import Denied, Invalid
+from casemate.services.sqs.counting import Counting
 from casemate.services.sqs.model import QueueRef
 from casemate.services.sqs.settings import QueueSettings
+from casemate.substrate.ports import Queue as Messages
+from casemate.substrate.ports import SubstrateError
 from casemate.substrate.sqlite import Limits
 from unit.services.calls import ACCOUNT, NOW, OTHER_ACCOUNT, REGION, refused
 from unit.services.sqs_world import ENDPOINT, URL, World, arn, redrive, run, url
@@ -551,3 +555,29 @@ def test_a_full_queue_is_told_as_such(tmp_path: Path) -> None:
         await w.send()
 
     run(tmp_path, law, limits=Limits(reserve_bytes=0, messages=1))
+
+
+def test_who_asks_while_a_count_is_made_is_given_that_one(tmp_path: Path) -> None:
+    """A flood of questions about one queue is one count; errors are everybody's."""
+
+    async def law(w: World) -> None:
+        asked: list[str] = []
+
+        class Slow:
+            def depth(self, account: str, queue: str) -> tuple[int, int, int]:
+                asked.append(queue)
+                if queue == "bad":
+                    raise SubstrateError
+                return w.store.queue.depth(account, queue)
+
+        counting = Counting(cast("Messages", Slow()))
+        told = await asyncio.gather(*(counting.of(ACCOUNT, "q") for _ in range(50)))
+        assert [(0, 0, 0)] * 50 == told
+        assert ["q"] == asked
+        for _ in range(2):
+            with pytest.raises(SubstrateError):
+                await counting.of(ACCOUNT, "bad")
+        await counting.of(ACCOUNT, "q")
+        assert ["q", "bad", "bad", "q"] == asked
+
+    run(tmp_path, law)
