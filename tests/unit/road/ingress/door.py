@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from casemate.core.call import Request
 from casemate.core.clock import SystemClock
 from casemate.road.ingress.answer import Response
-from casemate.road.ingress.front import Front, FrontLimits
+from casemate.road.ingress.front import EndsWithCaller, Front, FrontLimits
 from casemate.road.ingress.head import Headers
 from casemate.road.ingress.tls import server_context
 
@@ -102,7 +102,10 @@ class Door:
     """A front under test."""
 
     def __init__(
-        self, handler: Answering = echo, limits: FrontLimits | None = None
+        self,
+        handler: Answering = echo,
+        limits: FrontLimits | None = None,
+        ends_with_caller: EndsWithCaller = lambda _: False,
     ) -> None:
         self.clock = SetClock()
         self.refusals: list[tuple[str, str]] = []
@@ -112,6 +115,7 @@ class Door:
             limit,
             self.clock,
             lambda peer, reason: self.refusals.append((peer, reason)),
+            ends_with_caller,
         )
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -146,10 +150,12 @@ async def closed(writer: asyncio.StreamWriter) -> None:
 
 @contextlib.asynccontextmanager
 async def open_door(
-    handler: Answering = echo, limits: FrontLimits | None = None
+    handler: Answering = echo,
+    limits: FrontLimits | None = None,
+    ends_with_caller: EndsWithCaller = lambda _: False,
 ) -> AsyncIterator[Door]:
     """Serve, and drain at the end; nothing may be left."""
-    door = Door(handler, limits)
+    door = Door(handler, limits, ends_with_caller)
     door.front.serve(door.socket, context())
     try:
         yield door

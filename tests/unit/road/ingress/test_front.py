@@ -522,6 +522,32 @@ def test_h22_a_client_that_leaves_takes_only_its_own() -> None:
     assert ["answered"] == ended
 
 
+def test_what_only_waits_ends_with_its_client() -> None:
+    """Where the handler's side says so, who leaves ends the request too."""
+    ended: list[str] = []
+    started = asyncio.Event()
+
+    async def handler(_request: Request) -> Response:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        raise AssertionError("nobody ends this")
+
+    async def run() -> None:
+        async with open_door(handler, ends_with_caller=lambda _: True) as door:
+            _, writer = await door.client()
+            writer.write(get(line=b"GET /poll HTTP/1.1"))
+            await started.wait()
+            writer.transport.abort()
+            await until(lambda: ["cancelled"] == ended)
+            await until(lambda: not door.front.connections)
+
+    on_loop(run())
+
+
 def test_h22_a_client_that_leaves_in_mid_answer_ends_its_stream() -> None:
     """H22: the stream is closed, and the next connection starts clean."""
     ended: list[str] = []
