@@ -121,6 +121,13 @@ def _parser(mode: str) -> argparse.ArgumentParser:
         help="what unpacked code may take (default: a quarter of memory)",
     )
     add(
+        "--replay",
+        choices=("allow", "refuse"),
+        default="allow",
+        help="whether a signature works again within its five minutes, as on AWS, "
+        "for calls that change or run something (default: %(default)s)",
+    )
+    add(
         "--accept-floor",
         action="append",
         default=[],
@@ -201,6 +208,7 @@ def _up(options: argparse.Namespace) -> int:
         python=options.python,
         names=(*listen.names, *options.name),
         accepted=tuple(options.accept_floor),
+        replay=options.replay,
         unsafe=tuple(name for name in UNSAFE if vars(options)[f"unsafe_{_word(name)}"]),
     )
     plan = Plan(

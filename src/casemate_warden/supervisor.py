@@ -53,6 +53,7 @@ class Settings:
     names: tuple[str, ...]  # of the endpoint, beside loopback
     accepted: tuple[str, ...]  # checks of the floor that were lowered
     unsafe: tuple[str, ...]  # what was loosened by name
+    replay: str  # `allow` or `refuse` a signature that comes again
 
 
 class Supervisor:
@@ -214,6 +215,7 @@ class Supervisor:
             "names": list(self._settings.names),
             "accepted": list(self._settings.accepted),
             "unsafe": list(self._settings.unsafe),
+            "replay": self._settings.replay,
         }
 
     def _adopt(self, child: Child) -> None:

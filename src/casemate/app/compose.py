@@ -35,6 +35,7 @@ from casemate.app.settings import Settings
 from casemate.app.status import Status
 from casemate.core.clock import Clock
 from casemate.road.admit.room import Admit, Limits
+from casemate.road.authn.replay import Replays
 from casemate.road.authn.room import Authn
 from casemate.road.authz.room import Authz
 from casemate.road.dispatch.room import Dispatch
@@ -95,6 +96,7 @@ class House:
     logs: LogsService
     events: Events
     refusals: Refusals
+    replays: Replays | None
 
 
 @final
@@ -211,6 +213,7 @@ def compose(site: Site) -> House:
     rules = ModelRules(codecs=codecs)
     rules.prove(operations)
     metrics = Metrics()
+    replays = Replays(since=clock.now()) if settings.replay == "refuse" else None
     admit = Admit(limits=_LIMITS, clock=clock)
     road = Road(
         record=Record(book=ledger, metrics=metrics, recent=recent, clock=clock),
@@ -219,6 +222,7 @@ def compose(site: Site) -> House:
             directory=directory,
             clock=clock,
             region=settings.region,
+            replays=replays,
         ),
         authz=Authz(
             identities=directory,
@@ -254,6 +258,7 @@ def compose(site: Site) -> House:
         logs=logs,
         events=events,
         refusals=Refusals(events=events, sandbox=sandbox),
+        replays=replays,
     )
 
 

@@ -94,6 +94,7 @@ def _site(
             names=(),
             accepted=(),
             unsafe=(),
+            replay="allow",
         ),
         clock=clock,
         keyholder=keyholder,

@@ -38,6 +38,8 @@ def gauges(house: House, front: Front) -> Callable[[], Mapping[str, float]]:
             "store_dropped_entries": health.dropped,
             "log_dropped_lines": house.logs.intake.dropped_lines,
         }
+        if house.replays is not None:
+            values["signatures_remembered"] = len(house.replays)
         for name in _WHOLE:
             value = facts.get(name)
             if isinstance(value, int | float):

@@ -65,6 +65,9 @@ class Node:
         orders = Orders(self._line)
         async with AsyncExitStack() as stack:
             house = await self._house(stack)
+            if house.replays is not None:
+                # What is signed before then would be refused: nobody is let in yet.
+                await asyncio.sleep(house.replays.opens_in(self._clock.now()))
             front, ingress = await self._open_doors(house, stack)
             await self._tell_start(house)
             _settle_memory()
@@ -214,6 +217,7 @@ class Node:
                     "version": casemate.__version__,
                     "accepted": settings.accepted,
                     "unsafe": settings.unsafe,
+                    "replay": settings.replay,
                     "runtimes": settings.runtimes,
                 },
             )

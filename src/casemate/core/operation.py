@@ -88,7 +88,8 @@ class Operation:
     not listed is refused by name.
     only: members whose sole acceptable values are listed, because nothing else
     is enforced yet (`{"PackageType": ("Zip",)}`).
-    mutates: its audit record is durable before the answer.
+    mutates: its audit record is durable before the answer.  runs: it makes a
+    function run, which may do anything.
     body_limit: bytes of HTTP body.  errors: AWS codes it may answer with.
     """
 
@@ -101,6 +102,7 @@ class Operation:
     context: ContextOf = no_context
     only: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
     mutates: bool
+    runs: bool = False
     paginated: bool = False
     open_to_all: bool = False
     body_limit: int = 1_048_576
@@ -118,6 +120,7 @@ def operation(
     resource: ResourceOf,
     accepts: tuple[str, ...],
     mutates: bool,
+    runs: bool = False,
     needs: NeedsOf = nothing_more,
     context: ContextOf = no_context,
     only: Mapping[str, tuple[object, ...]] | None = None,
@@ -139,6 +142,7 @@ def operation(
             context=context,
             only=only or {},
             mutates=mutates,
+            runs=runs,
             paginated=paginated,
             open_to_all=open_to_all,
             body_limit=body_limit,
