@@ -121,6 +121,12 @@ def _parser(mode: str) -> argparse.ArgumentParser:
         help="what unpacked code may take (default: a quarter of memory)",
     )
     add(
+        "--witness",
+        type=Path,
+        metavar="FILE",
+        help="a file elsewhere that every signed checkpoint is appended to",
+    )
+    add(
         "--replay",
         choices=("allow", "refuse"),
         default="allow",
@@ -208,6 +214,7 @@ def _up(options: argparse.Namespace) -> int:
         python=options.python,
         names=(*listen.names, *options.name),
         accepted=tuple(options.accept_floor),
+        witness=options.witness,
         replay=options.replay,
         unsafe=tuple(name for name in UNSAFE if vars(options)[f"unsafe_{_word(name)}"]),
     )
@@ -242,6 +249,8 @@ def _check_words(data: Path, options: argparse.Namespace) -> None:
     ground.refuse_held(data)
     # Only tried: the guard must be forked before the door that stays is open.
     ground.door(options.listen).close()
+    if options.witness is not None:
+        os.close(ground.witness(options.witness, data))
 
 
 def _own_descriptors() -> None:

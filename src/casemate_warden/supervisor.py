@@ -51,8 +51,9 @@ class Settings:
     grace: int
     python: Path
     names: tuple[str, ...]  # of the endpoint, beside loopback
-    accepted: tuple[str, ...]  # checks of the floor that were lowered
+    accepted: tuple[str, ...]  # checks of the floor that the operator lowers
     unsafe: tuple[str, ...]  # what was loosened by name
+    witness: Path | None  # receives checkpoints
     replay: str  # `allow` or `refuse` a signature that comes again
 
 
@@ -141,10 +142,16 @@ class Supervisor:
         egress = Peer(warden_egress)
         self._loop.serve(egress, lambda _: None, lambda _: None, lambda: None)
         self._verbs = self._assembly.serve(Peer(verbs_node), egress, certificate)
+        named = {}
+        if self._settings.witness is not None:
+            named["witness"] = ground.witness(
+                self._settings.witness, self._settings.data
+            )
         self._boot(
             "node",
             self._node_settings(certificate),
             {
+                **named,
                 "warden": node_verbs.detach(),
                 "keyholder": node_keys.detach(),
                 "egress": node_egress.detach(),

@@ -33,6 +33,7 @@ from casemate.app.resources import Resources
 from casemate.app.rules import ModelRules
 from casemate.app.settings import Settings
 from casemate.app.status import Status
+from casemate.app.witness import Witness
 from casemate.core.clock import Clock
 from casemate.road.admit.room import Admit, Limits
 from casemate.road.authn.replay import Replays
@@ -97,12 +98,17 @@ class House:
     events: Events
     refusals: Refusals
     replays: Replays | None
+    witness: Witness | None
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What the composition builds upon: the store, the keys, the sandbox's host."""
+    """
+    What the composition builds upon: the store, the keys, the sandbox's host.
+
+    witness: the file that receives checkpoints, if the operator named one.
+    """
 
     settings: Settings
     clock: Clock
@@ -112,10 +118,15 @@ class Site:
     store: Store
     tokens: Tokens
     warden: Warden
+    witness: int | None = None
 
 
 async def open_site(
-    settings: Settings, clock: Clock, keyholder: Keyholder, warden: Warden
+    settings: Settings,
+    clock: Clock,
+    keyholder: Keyholder,
+    warden: Warden,
+    witness: int | None,
 ) -> Site:
     """Open the keys and the store of the node's folder."""
     keyring = KeyRing(settings.folder / "keys", keyholder)
@@ -138,6 +149,7 @@ async def open_site(
         store=store,
         tokens=Tokens(key=keyring.named(TOKENS), envelope=envelope, clock=clock),
         warden=warden,
+        witness=witness,
     )
 
 
@@ -170,12 +182,13 @@ def compose(site: Site) -> House:
         lines=logs.intake,
         clock=clock,
     )
-    status = Status(settings=settings, sandbox=sandbox, clock=clock)
+    witness = None if site.witness is None else Witness(site.witness)
+    status = Status(settings=settings, sandbox=sandbox, clock=clock, witness=witness)
     functions = _functions(site, directory, sandbox, status)
     ledger = Ledger(
         log=store.log,
         instance=settings.instance,
-        sign=Checkpoints(keyholder=site.keyholder).sign,
+        sign=Checkpoints(keyholder=site.keyholder, witness=witness).sign,
         clock=clock,
     )
     recent = Recent()
@@ -259,6 +272,7 @@ def compose(site: Site) -> House:
         events=events,
         refusals=Refusals(events=events, sandbox=sandbox),
         replays=replays,
+        witness=witness,
     )
 
 

@@ -24,10 +24,11 @@ from casemate.app.boot import Boot, Orders
 from casemate.app.cells import CellDoor
 from casemate.app.certificates import Certificate
 from casemate.app.compose import MODELS, House, compose, open_site
-from casemate.app.events import SESSION, STARTED, Event
+from casemate.app.events import SESSION, STARTED, WITNESS, WITNESSED, Event
 from casemate.app.gauges import gauges
 from casemate.app.operator import OperatorDoor
 from casemate.app.scrape import Scrape
+from casemate.app.witness import Told
 from casemate.core.clock import SystemClock
 from casemate.road.ingress.connection import FrontLimits
 from casemate.road.ingress.front import Front
@@ -53,6 +54,7 @@ class Node:
         self._settings = boot.settings
         self._line = boot.line
         self._sockets = boot.sockets
+        self._witness = boot.witness
         self._clock = SystemClock()
         # Rooms close their lines when they end; a line that ends would tell the
         # others that the node is dead, and it still has to say that it drained.
@@ -113,9 +115,14 @@ class Node:
         keyholder = Keyholder(self._sockets["keyholder"])
         stack.callback(keyholder.close)
         warden = Warden(self._sockets["warden"])
-        site = await open_site(self._settings, self._clock, keyholder, warden)
+        site = await open_site(
+            self._settings, self._clock, keyholder, warden, self._witness
+        )
         stack.push_async_callback(site.store.close)
         house = compose(site)
+        if house.witness is not None:
+            house.witness.start(self._witness_told(house))
+            stack.push_async_callback(house.witness.close)
         house.ledger.start()
         stack.push_async_callback(house.ledger.close)
         await house.accounts.ensure_first()
@@ -222,6 +229,21 @@ class Node:
                 },
             )
         )
+
+    @staticmethod
+    def _witness_told(house: House) -> Told:
+        def told(failing: str) -> None:
+            house.events.write_soon(
+                Event(
+                    name=WITNESS if failing else WITNESSED,
+                    account=house.accounts.operator(),
+                    by=_NODE,
+                    source=_NODE,
+                    details={"why": failing} if failing else {},
+                )
+            )
+
+        return told
 
     def _session_in(self, house: House) -> Any:
         settings = self._settings

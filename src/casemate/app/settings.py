@@ -19,7 +19,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     grace: seconds that running calls have at a drain.  memory_mb: MiB of the
     host.  trees_mb: MiB that the warden sets aside for unpacked packages.
     ca: the public root, PEM.  names: of the endpoint, beside loopback.
-    accepted: checks of the host's floor that the operator lowered.  unsafe:
+    accepted: checks of the host's floor that the operator lowers; lowered: those
+    of them that this host fails, and how.  unsafe:
     what the operator loosened by name.  replay: whether a signature is taken
     again while its time holds.  An unknown key is an error.
     """
