@@ -194,7 +194,7 @@ def _up(options: argparse.Namespace) -> int:
     _own_descriptors()
     data = _absolute(options.data)
     _check_words(data, options)
-    chosen = _check_floor(data, options)
+    chosen, lowered = _check_floor(data, options)
     people = ground.users()
     ground.prepare_data(data, people)
     held = ground.lock(data)
@@ -214,6 +214,7 @@ def _up(options: argparse.Namespace) -> int:
         python=options.python,
         names=(*listen.names, *options.name),
         accepted=tuple(options.accept_floor),
+        lowered=lowered,
         witness=options.witness,
         replay=options.replay,
         unsafe=tuple(name for name in UNSAFE if vars(options)[f"unsafe_{_word(name)}"]),
@@ -268,8 +269,10 @@ def _own_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _check_floor(data: Path, options: argparse.Namespace) -> oci.Runtime:
-    """Says what weakens this host; refuses below the floor."""
+def _check_floor(
+    data: Path, options: argparse.Namespace
+) -> tuple[oci.Runtime, dict[str, str]]:
+    """Says what weakens this host, and what was lowered; refuses below the floor."""
     found = facts.probe(data, options.python)
     findings = doctor.grade(found)
     unknown = set(options.accept_floor) - {finding.id for finding in findings}
@@ -285,7 +288,8 @@ def _check_floor(data: Path, options: argparse.Namespace) -> oci.Runtime:
     if chosen is None:
         raise CannotStart(reason)
     say(f"cells are made by {chosen.path}: {reason}")
-    return chosen
+    lowered = doctor.below_floor(findings, ())
+    return chosen, {finding.id: finding.message for finding in lowered}
 
 
 def _build_images(folder: Path, python: Path) -> list[images.Image]:

@@ -52,6 +52,7 @@ class Settings:
     python: Path
     names: tuple[str, ...]  # of the endpoint, beside loopback
     accepted: tuple[str, ...]  # checks of the floor that the operator lowers
+    lowered: Mapping[str, str]  # those that this host fails, and how
     unsafe: tuple[str, ...]  # what was loosened by name
     witness: Path | None  # receives checkpoints
     replay: str  # `allow` or `refuse` a signature that comes again
@@ -221,6 +222,7 @@ class Supervisor:
             "ca": certificate,
             "names": list(self._settings.names),
             "accepted": list(self._settings.accepted),
+            "lowered": dict(self._settings.lowered),
             "unsafe": list(self._settings.unsafe),
             "replay": self._settings.replay,
         }

@@ -93,6 +93,7 @@ def _site(
             ca="",
             names=(),
             accepted=(),
+            lowered={},
             unsafe=(),
             replay="allow",
         ),

@@ -21,6 +21,8 @@ from casemate.road.record.ledger import Ledger
 
 STARTED: Final = "PlatformStarted"
 """The node serves; with what was loosened by name."""
+LOWERED: Final = "FloorLowered"
+"""The host fails a check of the floor, and the operator lowered it by name."""
 SESSION: Final = "OperatorSession"
 """The operator got a session in an account: break-glass, in that account's record."""
 WITNESS: Final = "WitnessUnreachable"

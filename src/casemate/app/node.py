@@ -24,7 +24,7 @@ from casemate.app.boot import Boot, Orders
 from casemate.app.cells import CellDoor
 from casemate.app.certificates import Certificate
 from casemate.app.compose import MODELS, House, compose, open_site
-from casemate.app.events import SESSION, STARTED, WITNESS, WITNESSED, Event
+from casemate.app.events import LOWERED, SESSION, STARTED, WITNESS, WITNESSED, Event
 from casemate.app.gauges import gauges
 from casemate.app.operator import OperatorDoor
 from casemate.app.scrape import Scrape
@@ -214,6 +214,16 @@ class Node:
     async def _tell_start(self, house: House) -> None:
         """Put the start on record, and with it what was loosened by name."""
         settings = self._settings
+        for check, found in settings.lowered.items():
+            await house.events.write(
+                Event(
+                    name=LOWERED,
+                    account=house.accounts.operator(),
+                    by=_NODE,
+                    source="operator",
+                    details={"check": check, "found": found},
+                )
+            )
         await house.events.write(
             Event(
                 name=STARTED,

@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ca: str
     names: tuple[str, ...]
     accepted: tuple[str, ...]
+    lowered: dict[str, str]
     unsafe: tuple[str, ...]
     replay: Literal["allow", "refuse"]
 
