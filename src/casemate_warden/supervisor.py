@@ -232,10 +232,7 @@ class Supervisor:
 
         def heard(packet: Packet) -> None:
             messages.close_all(packet.descriptors)
-            verb = packet.body.get("verb")
-            # Anything else would be kept here for as long as a child likes to talk.
-            if verb in ("ready", "drained"):
-                child.said[verb] = packet.body
+            child.heard(packet.body)
 
         def ended() -> None:
             self._loop.forget(child.pidfd)
