@@ -14,6 +14,8 @@ from typing import Final, final
 
 LARGEST_MB: Final = 300
 """What one tree may take, and what the warden sets aside while it is made."""
+MOST: Final = 4_000
+"""Trees that are kept, however small: fewer than the warden lets anybody make."""
 _WORKSHOPS: Final = 4
 _SHARE: Final = 0.75
 _MIB: Final = 1 << 20
@@ -40,8 +42,14 @@ class Tree:
 class Kept:
     """The kept trees, the least recently used first."""
 
-    def __init__(self, room_mb: int) -> None:
-        """room_mb: what all trees together may take, those being made included."""
+    def __init__(self, room_mb: int, *, most: int = MOST) -> None:
+        """
+        Keep trees in a room.
+
+        room_mb: what all trees together may take, those being made included.
+        most: how many there may be.
+        """
+        self._most = most
         room, one = room_mb * _MIB, LARGEST_MB * _MIB
         self._limit = max(room - _WORKSHOPS * one, room // 2)
         self.workshops = max(1, (room - self._limit) // one)
@@ -78,8 +86,8 @@ class Kept:
         return own > self._limit * _SHARE
 
     def is_full(self) -> bool:
-        """Tell whether all together take more than they may."""
-        return self.bytes > self._limit
+        """Tell whether all together take more than they may, or are too many."""
+        return self.bytes > self._limit or len(self) >= self._most
 
     def idle(self, account: str = "") -> Iterator[str]:
         """Give what may be dropped, of one account or of all, the oldest first."""

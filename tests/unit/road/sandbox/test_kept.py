@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from casemate.road.sandbox.kept import LARGEST_MB, Kept, Tree
+from casemate.road.sandbox.kept import LARGEST_MB, MOST, Kept, Tree
+from casemate_warden import trees
 
 MIB = 1 << 20
 
@@ -48,3 +49,14 @@ def test_the_least_recently_used_tree_makes_way_first() -> None:
     used.uses += 1
     assert ["3", "4", "1"] == list(kept.idle())
     assert ["4", "1"] == list(kept.idle("a"))
+
+
+def test_trees_without_weight_have_a_number() -> None:
+    """The warden refuses more than so many, so older ones make way before that."""
+    kept = Kept(4_000, most=3)
+    for name in "ab":
+        kept.add(name, tree(name, 0))
+        assert not kept.is_full()
+    kept.add("c", tree("c", 0))
+    assert kept.is_full()
+    assert MOST + kept.workshops <= trees.MOST
