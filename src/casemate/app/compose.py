@@ -92,6 +92,7 @@ class House:
     metrics: Metrics
     admit: Admit
     catalog: Catalog
+    authn: Authn
     road: Road
     functions: LambdaService
     logs: LogsService
@@ -228,15 +229,16 @@ def compose(site: Site) -> House:
     metrics = Metrics()
     replays = Replays(since=clock.now()) if settings.replay == "refuse" else None
     admit = Admit(limits=_LIMITS, clock=clock)
+    authn = Authn(
+        keys=SigningKeys(keyholder=site.keyholder),
+        directory=directory,
+        clock=clock,
+        region=settings.region,
+        replays=replays,
+    )
     road = Road(
         record=Record(book=ledger, metrics=metrics, recent=recent, clock=clock),
-        authn=Authn(
-            keys=SigningKeys(keyholder=site.keyholder),
-            directory=directory,
-            clock=clock,
-            region=settings.region,
-            replays=replays,
-        ),
+        authn=authn,
         authz=Authz(
             identities=directory,
             resources=Resources(
@@ -266,6 +268,7 @@ def compose(site: Site) -> House:
         metrics=metrics,
         admit=admit,
         catalog=Catalog.compose(codecs.values(), operations),
+        authn=authn,
         road=road,
         functions=functions,
         logs=logs,

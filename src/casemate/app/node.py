@@ -152,6 +152,7 @@ class Node:
             self._clock,
             # The reason may hold what a stranger sent, so it is no label.
             lambda _peer, _reason: house.metrics.stranger("Front"),
+            house.authn.is_familiar,
         )
         house.metrics.gauges.append(gauges(house, front))
         edge = await self._certificate(house, "edge", self._edge_names())

@@ -153,6 +153,7 @@ class Authn:
         self._region = region
         self._replays = replays
         self._cache: OrderedDict[_Scope, _Held] = OrderedDict()
+        self._sessions: OrderedDict[str, None] = OrderedDict()
         self._expectations: dict[str, Expectations] = {}
         self._failures: OrderedDict[str, Bucket] = OrderedDict()
         self._latest = 0.0
@@ -175,6 +176,17 @@ class Authn:
             now = self._clock.now()
             self._replays.take(proof[0], principal.account, now, dialect)
         return Known(arrival=arrival, principal=principal)
+
+    def is_familiar(self, access_key_id: str) -> bool:
+        """
+        Tell whether an access key is one of somebody here: no proof, and no secret.
+
+        A user's key is on record; a session is known once its token was proven.
+        """
+        if access_key_id in self._sessions:
+            return True
+        user = self._directory.access_key(access_key_id)
+        return user is not None and user.active
 
     async def _prove(
         self, arrival: Arrival, request: Request, *, waits: bool
@@ -238,6 +250,10 @@ class Authn:
         except RefusedKeyError as error:
             raise _unkeyed(error) from error
         self._cache[scope] = held
+        if claims.token is not None:
+            self._sessions[claims.access_key_id] = None
+            if len(self._sessions) > _CACHED:
+                self._sessions.popitem(last=False)
         if len(self._cache) > _CACHED:
             self._cache.popitem(last=False)
         return held

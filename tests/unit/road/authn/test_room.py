@@ -447,3 +447,24 @@ def test_a4_what_was_refused_takes_no_room() -> None:
 
     assert world.replays is not None
     assert 0 == len(world.replays)
+
+
+def test_who_is_familiar_has_a_key_here_or_has_come_before() -> None:
+    """A user's key that is active, a session that was proven; no other."""
+    world = World(claims=session())
+    room = world.room()
+    assert room.is_familiar(AKIA)
+    assert not room.is_familiar("AKIAZZZZZZZZZZZZZZZZ")
+    assert not room.is_familiar(ASIA)
+    enter(world, signed(world.clock, token=TOKEN), room)
+    assert room.is_familiar(ASIA)
+    world.user = User(active=False)
+    assert not room.is_familiar(AKIA)
+
+
+def test_a_session_that_the_keyholder_refuses_is_not_familiar() -> None:
+    """A made-up token opens no door, and none for its body."""
+    world = World(refuses=RefusedKeyError("InvalidClientTokenId", "why"))
+    room = world.room()
+    refused(world, signed(world.clock, token=TOKEN), room)
+    assert not room.is_familiar(ASIA)

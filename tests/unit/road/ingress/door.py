@@ -98,6 +98,10 @@ def limit(_method: str, _path: str, _headers: Headers) -> int:
     return LIMIT
 
 
+KNOWN = "AKIAAAAAAAAAAAAAAAAA"
+"""The one access key that the front under test knows."""
+
+
 class Door:
     """A front under test."""
 
@@ -112,6 +116,7 @@ class Door:
             limit,
             self.clock,
             lambda peer, reason: self.refusals.append((peer, reason)),
+            KNOWN.__eq__,
         )
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
