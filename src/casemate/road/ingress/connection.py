@@ -18,6 +18,7 @@ from typing import Protocol, cast, final
 
 from casemate.core.call import Request
 from casemate.core.clock import Clock
+from casemate.core.http_chunks import BodyTooLargeError, ChunkError, Chunks
 from casemate.road.ingress.answer import (
     CONTINUE,
     AnswerError,
@@ -26,7 +27,6 @@ from casemate.road.ingress.answer import (
     constant,
     write_head,
 )
-from casemate.road.ingress.chunked import BodyTooLargeError, ChunkError, Chunks
 from casemate.road.ingress.head import HEAD_END, Head, HeadError, Headers, read_head
 
 Handler = Callable[[Request], Awaitable[Response]]
