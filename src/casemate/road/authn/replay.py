@@ -11,7 +11,8 @@ changes something, or runs a function, is taken once for each signature:
    open a window again.  That is everything before the start and `AHEAD` seconds
    beyond, because a call of before the start may have been dated so far ahead.
 3. Nor is what this node has forgotten, also if the clock was set back since.
-4. A signature that is remembered is refused.
+4. A signature that is remembered is refused, in a way that an honest client takes
+   for a reason to sign again: two equal calls in one second have one signature.
 5. Where an account's room is full, its next call is refused: to forget one early
    would be to take it twice.
 
@@ -29,7 +30,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Final, final
 
-from casemate.core.errors import Throttled, Unauthenticated, Unavailable
+from casemate.core.errors import Throttled, Unavailable
 from casemate.core.share import Share
 from casemate.road.authn.sigv4 import SKEW
 from casemate.road.authn.sigv4_claims import Claims
@@ -78,8 +79,9 @@ class Replays:
         """
         Take a proven signature, once.
 
-        account: whose key it was.  now: epoch seconds.  Raises Unauthenticated,
-        Unavailable where it cannot be known, Throttled where there is no room.
+        account: whose key it was.  now: epoch seconds.  Raises Throttled for one
+        that came before, or where there is no room; Unavailable where it cannot be
+        known; Unauthenticated where its dates are out of bounds.
         """
         self._forget(now)
         _in_bounds(claims, now, dialect)  # (1)
@@ -98,7 +100,7 @@ class Replays:
         signature = bytes.fromhex(claims.signature[:_DIGITS])
         second = self._seconds.get(end)
         if second is not None and signature in second.signatures:  # (4)
-            raise _replayed(account, dialect)
+            raise _replayed(account)
         if not self._room.fits(  # (5)
             own=self._counts[account] + 1, together=self._together + 1
         ):
@@ -148,12 +150,13 @@ def _in_bounds(claims: Claims, now: float, dialect: Dialect) -> None:
         )
 
 
-def _replayed(account: str, dialect: Dialect) -> Unauthenticated:
-    return refusal(
-        Fault.REPLAYED,
+def _replayed(account: str) -> Throttled:
+    # A code by which clients try again: they sign anew, with a later date, and go
+    # through; whoever has nothing but the bytes does not.
+    return Throttled(
         "this signature was accepted already, and this platform takes each one once "
         "for a call that changes or runs something; sign the request again, in "
         "another second or with something in it that differs",
-        dialect,
-        provenAccount=account,
+        retry_after=1,
+        evidence={"fault": "replayed", "provenAccount": account},
     )

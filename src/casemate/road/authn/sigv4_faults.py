@@ -34,7 +34,6 @@ class Fault(Enum):
     SCOPE = auto()
     SKEWED = auto()
     EXPIRED = auto()
-    REPLAYED = auto()
     PAYLOAD = auto()
     CHECKSUM = auto()
     CHUNKING = auto()
@@ -64,7 +63,6 @@ _CODES: dict[Fault, tuple[str, str, str]] = {
         "RequestTimeTooSkewed",
     ),
     Fault.EXPIRED: ("RequestExpired", "RequestExpired", "AccessDenied"),
-    Fault.REPLAYED: _MISMATCH,
     Fault.PAYLOAD: (*_MISMATCH[:2], "XAmzContentSHA256Mismatch"),
     Fault.CHECKSUM: (*_MISMATCH[:2], "BadDigest"),
     Fault.CHUNKING: (*_MISMATCH[:2], "IncompleteBody"),
@@ -82,19 +80,17 @@ _S3_BAD_REQUEST = frozenset(
 )
 
 
-def refusal(
-    fault: Fault, reason: str, dialect: Dialect, **evidence: object
-) -> Unauthenticated:
+def refusal(fault: Fault, reason: str, dialect: Dialect) -> Unauthenticated:
     """
     Make the refusal of a fault.
 
     reason: for the caller; it never holds a secret, a signature that was
-    computed, or a canonical request.  evidence: what else the record is to know.
+    computed, or a canonical request.
     """
     bad = dialect is Dialect.S3 and fault in _S3_BAD_REQUEST
     return Unauthenticated(
         reason,
         code=_CODES[fault][_ORDER.index(dialect)],
         status=_BAD_REQUEST if bad else None,
-        evidence={"fault": fault.name.lower(), **evidence},
+        evidence={"fault": fault.name.lower()},
     )

@@ -40,14 +40,14 @@ def take(
 
 
 def test_a4_a_signature_is_taken_once() -> None:
-    """Its second coming is refused as AWS refuses a bad one, for its account to see."""
+    """Its second coming is refused, for its account to see and a client to retry."""
     replays = Replays(since=START)
     take(replays, claims(1))
     take(replays, claims(2))
-    with pytest.raises(Unauthenticated) as caught:
+    with pytest.raises(Throttled) as caught:
         take(replays, claims(1))
 
-    assert "InvalidSignatureException" == caught.value.code
+    assert (429, 1) == (caught.value.http_status, caught.value.retry_after)
     assert "accepted already" in caught.value.reason
     assert {"fault": "replayed", "provenAccount": ACCOUNT} == caught.value.evidence
 
@@ -56,7 +56,7 @@ def test_a_signature_is_remembered_as_long_as_it_would_work() -> None:
     """To the last second of its time; then it is forgotten, all of it."""
     replays = Replays(since=START)
     take(replays, claims(1))
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(Throttled):
         take(replays, claims(1), NOW + SKEW)
     assert 1 == len(replays)
     take(replays, claims(2, at=NOW + SKEW + 1), NOW + SKEW + 1)
@@ -68,7 +68,7 @@ def test_a_presigned_call_is_remembered_for_its_own_time() -> None:
     """Its end is in the signature, and it may not be long."""
     replays = Replays(since=START)
     take(replays, claims(1, expires=60))
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(Throttled, match="accepted already"):
         take(replays, claims(1, expires=60), NOW + 60)
     take(replays, claims(2, expires=SKEW))
     with pytest.raises(Unauthenticated, match="may be good for"):
@@ -118,7 +118,7 @@ def test_a_full_room_refuses_and_forgets_nothing() -> None:
         take(replays, claims(4))
     assert "TooManyRequestsException" == caught.value.code
     assert "replays full" == caught.value.evidence["fault"]
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(Throttled, match="accepted already"):
         take(replays, claims(0))
 
     take(replays, claims(5), account=OTHER)

@@ -414,7 +414,7 @@ def test_a4_where_the_operator_wants_it_a_signature_is_taken_once(
     room = world.room()
     captured = signed(world.clock)
     enter(world, captured, room, operation)
-    with pytest.raises(Unauthenticated, match="accepted already"):
+    with pytest.raises(Throttled, match="accepted already"):
         enter(world, captured, room, operation)
 
     world.clock.forward(1)
