@@ -121,6 +121,19 @@ def _parser(mode: str) -> argparse.ArgumentParser:
         help="what unpacked code may take (default: a quarter of memory)",
     )
     add(
+        "--witness",
+        type=Path,
+        metavar="FILE",
+        help="a file elsewhere that every signed checkpoint is appended to",
+    )
+    add(
+        "--replay",
+        choices=("allow", "refuse"),
+        default="allow",
+        help="whether a signature works again within its five minutes, as on AWS, "
+        "for calls that change or run something (default: %(default)s)",
+    )
+    add(
         "--accept-floor",
         action="append",
         default=[],
@@ -181,7 +194,7 @@ def _up(options: argparse.Namespace) -> int:
     _own_descriptors()
     data = _absolute(options.data)
     _check_words(data, options)
-    chosen = _check_floor(data, options)
+    chosen, lowered = _check_floor(data, options)
     people = ground.users()
     ground.prepare_data(data, people)
     held = ground.lock(data)
@@ -201,6 +214,9 @@ def _up(options: argparse.Namespace) -> int:
         python=options.python,
         names=(*listen.names, *options.name),
         accepted=tuple(options.accept_floor),
+        lowered=lowered,
+        witness=options.witness,
+        replay=options.replay,
         unsafe=tuple(name for name in UNSAFE if vars(options)[f"unsafe_{_word(name)}"]),
     )
     plan = Plan(
@@ -234,6 +250,8 @@ def _check_words(data: Path, options: argparse.Namespace) -> None:
     ground.refuse_held(data)
     # Only tried: the guard must be forked before the door that stays is open.
     ground.door(options.listen).close()
+    if options.witness is not None:
+        os.close(ground.witness(options.witness, data))
 
 
 def _own_descriptors() -> None:
@@ -251,8 +269,10 @@ def _own_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _check_floor(data: Path, options: argparse.Namespace) -> oci.Runtime:
-    """Says what weakens this host; refuses below the floor."""
+def _check_floor(
+    data: Path, options: argparse.Namespace
+) -> tuple[oci.Runtime, dict[str, str]]:
+    """Says what weakens this host, and what was lowered; refuses below the floor."""
     found = facts.probe(data, options.python)
     findings = doctor.grade(found)
     unknown = set(options.accept_floor) - {finding.id for finding in findings}
@@ -268,7 +288,8 @@ def _check_floor(data: Path, options: argparse.Namespace) -> oci.Runtime:
     if chosen is None:
         raise CannotStart(reason)
     say(f"cells are made by {chosen.path}: {reason}")
-    return chosen
+    lowered = doctor.below_floor(findings, ())
+    return chosen, {finding.id: finding.message for finding in lowered}
 
 
 def _build_images(folder: Path, python: Path) -> list[images.Image]:

@@ -227,10 +227,6 @@ class Cells:
         cell = self._trees.workshop_of(tree)
         return cell not in self._cells
 
-    def trees(self) -> Answer:
-        """All trees with their sizes."""
-        return Answer(body={"trees": self._trees.listing()})
-
     def close(self, cell: str) -> Steps:
         """Ends a cell; answers when nothing of it is left."""
         found = self._get(cell)
@@ -255,7 +251,7 @@ class Cells:
         for cell in self._cells.values():
             counts[cell.life.stage.value] += 1
         del counts[Step.CLOSED.value]
-        body = {"cells": counts, "trees": len(self._trees.listing())}
+        body = {"cells": counts, "trees": len(self._trees)}
         return Answer(body=body)
 
     def closable(self) -> list[str]:

@@ -22,6 +22,7 @@ from casemate_warden.ground import User
 from casemate_warden.messages import Peer
 
 BOOT: Final = 3
+KEPT: Final = frozenset({"ready", "drained"})
 _PDEATHSIG: Final = 1
 _CAPBSET_DROP: Final = 24
 _NO_NEW_PRIVS: Final = 38
@@ -47,7 +48,17 @@ class Child:
     pid: int
     pidfd: int
     peer: Peer
-    said: dict[str, dict[str, Any]]  # its last message of each verb
+    said: dict[str, dict[str, Any]]  # its last message of each verb of `KEPT`
+
+    def heard(self, body: dict[str, Any]) -> None:
+        """
+        Keeps what somebody waits for.
+
+        Anything else would be kept here for as long as a child likes to talk.
+        """
+        verb = body.get("verb")
+        if isinstance(verb, str) and verb in KEPT:
+            self.said[verb] = body
 
     def boot(self, settings: Mapping[str, Any], named: Mapping[str, int]) -> None:
         """Its first message; the descriptors pass over."""

@@ -290,6 +290,34 @@ def root_key(path: Path) -> int:
     return held
 
 
+def witness(path: Path, data: Path) -> int:
+    """
+    The file that receives checkpoints, opened to append to; made if it is not there.
+
+    What can be put back with the data folder is no witness of it.
+    """
+    if Path(os.path.realpath(path)).is_relative_to(data):
+        raise CannotStart(
+            f"--witness {path} is in the data folder, and would be put back with it: "
+            "name a place elsewhere"
+        )
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        held = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise CannotStart(f"--witness {path}: {error.strerror}") from error
+    status = os.fstat(held)
+    if not stat.S_ISREG(status.st_mode):
+        flaw = "is not a regular file"
+    elif status.st_uid != 0 or status.st_mode & 0o022:
+        flaw = "can be changed by others: chown root it, and chmod 0600 it"
+    else:
+        return held
+    os.close(held)
+    raise CannotStart(f"--witness {path} {flaw}")
+
+
 def _flaw_of_key(status: os.stat_result) -> str | None:
     """What is wrong with a root key file; its text is the keyholder's to judge."""
     if not stat.S_ISREG(status.st_mode):

@@ -27,6 +27,10 @@ class Gone(Exception):
     """The peer closed its end, or stopped reading."""
 
 
+class TooLong(Exception):
+    """What is to be sent is no packet in bounds; its descriptors are closed."""
+
+
 class Malformed(Exception):
     """A packet that is no JSON object in bounds; its descriptors are closed."""
 
@@ -85,8 +89,16 @@ class Peer:
             raise
 
     def send(self, body: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-        """Sends now or later; the descriptors pass over and are closed here."""
+        """
+        Sends now or later; the descriptors pass over and are closed here.
+
+        `TooLong` for what no peer would read: the kernel's own refusal of it would
+        end the loop, and with it the platform.
+        """
         packet = json.dumps(body, separators=(",", ":")).encode()
+        if len(packet) > LARGEST:
+            close_all(descriptors)
+            raise TooLong
         self._waiting.append((packet, tuple(descriptors)))
         self.flush()
         if len(self._waiting) > MOST_WAITING:

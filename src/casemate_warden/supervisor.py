@@ -51,8 +51,11 @@ class Settings:
     grace: int
     python: Path
     names: tuple[str, ...]  # of the endpoint, beside loopback
-    accepted: tuple[str, ...]  # checks of the floor that were lowered
+    accepted: tuple[str, ...]  # checks of the floor that the operator lowers
+    lowered: Mapping[str, str]  # those that this host fails, and how
     unsafe: tuple[str, ...]  # what was loosened by name
+    witness: Path | None  # receives checkpoints
+    replay: str  # `allow` or `refuse` a signature that comes again
 
 
 class Supervisor:
@@ -140,10 +143,16 @@ class Supervisor:
         egress = Peer(warden_egress)
         self._loop.serve(egress, lambda _: None, lambda _: None, lambda: None)
         self._verbs = self._assembly.serve(Peer(verbs_node), egress, certificate)
+        named = {}
+        if self._settings.witness is not None:
+            named["witness"] = ground.witness(
+                self._settings.witness, self._settings.data
+            )
         self._boot(
             "node",
             self._node_settings(certificate),
             {
+                **named,
                 "warden": node_verbs.detach(),
                 "keyholder": node_keys.detach(),
                 "egress": node_egress.detach(),
@@ -213,7 +222,9 @@ class Supervisor:
             "ca": certificate,
             "names": list(self._settings.names),
             "accepted": list(self._settings.accepted),
+            "lowered": dict(self._settings.lowered),
             "unsafe": list(self._settings.unsafe),
+            "replay": self._settings.replay,
         }
 
     def _adopt(self, child: Child) -> None:
@@ -221,10 +232,7 @@ class Supervisor:
 
         def heard(packet: Packet) -> None:
             messages.close_all(packet.descriptors)
-            verb = packet.body.get("verb")
-            # Anything else would be kept here for as long as a child likes to talk.
-            if verb in ("ready", "drained"):
-                child.said[verb] = packet.body
+            child.heard(packet.body)
 
         def ended() -> None:
             self._loop.forget(child.pidfd)

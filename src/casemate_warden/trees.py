@@ -24,6 +24,9 @@ from casemate_warden.words import Refused
 
 TREE_MB: Final = 300  # 250 MB of a package, as Lambda allows, and what blocks add
 TREE_INODES: Final = 300_000
+MOST: Final = (
+    4_096  # an empty tree costs no byte of the cap, and is a mount all the same
+)
 _SAFE: Final = kernel.NOSUID | kernel.NODEV
 
 
@@ -44,17 +47,22 @@ class Tree:
 class Trees:
     """All trees of this platform, under one cap."""
 
-    def __init__(self, folder: int, path: Path, cap_mb: int) -> None:
+    def __init__(
+        self, folder: int, path: Path, cap_mb: int, *, most: int = MOST
+    ) -> None:
         """`folder` and `path` are the same place, in the warden's namespace."""
         self._folder = folder
         self._path = path
         self._cap = cap_mb * MB
+        self._most = most
         self._trees: dict[str, Tree] = {}
 
     def make(self, tree: str, cell: str, first_uid: int) -> int:
         """A new tree that the user of one cell may write; returns a copy to mount."""
         if tree in self._trees:
             raise Refused("tree_exists", "this tree was made before")
+        if len(self._trees) >= self._most:
+            raise Refused("no_room", "there are too many trees")
         if self._reserved() + TREE_MB * MB > self._cap:
             raise Refused("no_room", "trees would take more memory than is set aside")
         mount = memory_filesystem(TREE_MB, TREE_INODES, first_uid, mode="0755")
@@ -123,17 +131,8 @@ class Trees:
         kernel.detach(str(self._path / tree))
         os.rmdir(tree, dir_fd=self._folder)
 
-    def listing(self) -> list[dict[str, object]]:
-        """Ids, sizes in bytes, and what each is used for."""
-        return [
-            {
-                "tree": name,
-                "bytes": tree.used_bytes(),
-                "kept": tree.workshop is None,
-                "readers": len(tree.readers),
-            }
-            for name, tree in sorted(self._trees.items())
-        ]
+    def __len__(self) -> int:
+        return len(self._trees)
 
 
 def memory_filesystem(size_mb: int, inodes: int, first_uid: int, mode: str) -> int:

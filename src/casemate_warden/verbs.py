@@ -16,7 +16,7 @@ from casemate_warden import words
 from casemate_warden.cells import Answer, Cells, Job, Steps
 from casemate_warden.life import WrongStage
 from casemate_warden.loop import Loop
-from casemate_warden.messages import Gone, Malformed, Packet, Peer, close_all
+from casemate_warden.messages import Gone, Malformed, Packet, Peer, TooLong, close_all
 from casemate_warden.opening import become_worker
 from casemate_warden.words import Refused
 
@@ -102,6 +102,10 @@ class Verbs:
             return
         try:
             self._node.send(body, [*named.values()])
+        except TooLong:
+            self._send(
+                number, Refused("too_long", "the answer is longer than a packet")
+            )
         except Gone:
             self.gone = True
 

@@ -61,7 +61,6 @@ SCHEMA: Final[Mapping[str, tuple[Mapping[str, Check], int]]] = {
     ),
     "keep": ({"tree": _matches(TREE)}, 0),
     "drop": ({"tree": _matches(TREE)}, 0),
-    "trees": ({}, 0),
     "close": ({"cell": _matches(CELL)}, 0),
     "status": ({}, 0),
 }

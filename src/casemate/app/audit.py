@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -53,9 +53,18 @@ def _checkpoint(data: bytes) -> Checkpoint:
         return _MALFORMED
 
 
-def judge(log: Log, key: str, instance: str) -> Verdict:
-    """Judge the whole chain.  key: the audit key, PEM.  Raises DamagedError."""
-    return verify(links(log), checkpoints(log), audit_key(key), instance=instance)
+def judge(
+    log: Log, key: str, instance: str, witness: Sequence[Checkpoint] = ()
+) -> Verdict:
+    """
+    Judge the whole chain.
+
+    key: the audit key, PEM.  witness: what a witness has received.  Raises
+    DamagedError.
+    """
+    return verify(
+        links(log), checkpoints(log), audit_key(key), witness, instance=instance
+    )
 
 
 def disowned(verdict: Verdict, why: str) -> Verdict:
@@ -79,7 +88,7 @@ class Auditor:
     audit_key: str
     instance: str
 
-    async def verify(self) -> Verdict:
+    async def verify(self, witness: Sequence[Checkpoint] = ()) -> Verdict:
         """
         Sign the head, then judge the chain in a thread, so that calls go on.
 
@@ -89,7 +98,7 @@ class Auditor:
         await self.ledger.seal()
         try:
             verdict = await asyncio.to_thread(
-                judge, self.log, self.audit_key, self.instance
+                judge, self.log, self.audit_key, self.instance, witness
             )
         except DamagedError as error:
             raise Unavailable(

@@ -26,6 +26,7 @@ from casemate.core.packets import (
 )
 
 BOOT_FD: Final = 3
+WITNESS: Final = "witness"
 
 
 class BootError(RuntimeError):
@@ -35,11 +36,12 @@ class BootError(RuntimeError):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boot:
-    """What the node was started with."""
+    """What the node was started with.  witness: a file to append to, if any."""
 
     line: socket.socket
     settings: Settings
     sockets: Mapping[str, socket.socket]
+    witness: int | None = None
 
 
 def take(line: socket.socket) -> Boot:
@@ -48,14 +50,15 @@ def take(line: socket.socket) -> Boot:
         message, descriptors = receive(line)
     except (EndedError, PacketError) as error:
         raise BootError(f"the boot message is not understood: {error}") from error
-    sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     names = message.get("fds")
     if (
         message.get("verb") != "boot"
         or not isinstance(names, list)
-        or len(names) != len(sockets)
+        or len(names) != len(descriptors)
     ):
         raise BootError("the first message is not a boot message")
+    given = dict(zip(names, descriptors, strict=True))
+    witness = given.pop(WITNESS, None)
     try:
         settings = msgspec.convert(message.get("settings"), Settings)
     except msgspec.ValidationError as error:
@@ -63,7 +66,8 @@ def take(line: socket.socket) -> Boot:
     return Boot(
         line=line,
         settings=settings,
-        sockets=dict(zip(names, sockets, strict=True)),
+        sockets={name: socket.socket(fileno=held) for name, held in given.items()},
+        witness=witness,
     )
 
 

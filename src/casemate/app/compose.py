@@ -33,8 +33,10 @@ from casemate.app.resources import Resources
 from casemate.app.rules import ModelRules
 from casemate.app.settings import Settings
 from casemate.app.status import Status
+from casemate.app.witness import Witness
 from casemate.core.clock import Clock
 from casemate.road.admit.room import Admit, Limits
+from casemate.road.authn.replay import Replays
 from casemate.road.authn.room import Authn
 from casemate.road.authz.room import Authz
 from casemate.road.dispatch.room import Dispatch
@@ -92,18 +94,25 @@ class House:
     metrics: Metrics
     admit: Admit
     catalog: Catalog
+    authn: Authn
     road: Road
     functions: LambdaService
     logs: LogsService
     queues: SqsService
     events: Events
     refusals: Refusals
+    replays: Replays | None
+    witness: Witness | None
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What the composition builds upon: the store, the keys, the sandbox's host."""
+    """
+    What the composition builds upon: the store, the keys, the sandbox's host.
+
+    witness: the file that receives checkpoints, if the operator named one.
+    """
 
     settings: Settings
     clock: Clock
@@ -113,10 +122,15 @@ class Site:
     store: Store
     tokens: Tokens
     warden: Warden
+    witness: int | None = None
 
 
 async def open_site(
-    settings: Settings, clock: Clock, keyholder: Keyholder, warden: Warden
+    settings: Settings,
+    clock: Clock,
+    keyholder: Keyholder,
+    warden: Warden,
+    witness: int | None,
 ) -> Site:
     """Open the keys and the store of the node's folder."""
     keyring = KeyRing(settings.folder / "keys", keyholder)
@@ -139,6 +153,7 @@ async def open_site(
         store=store,
         tokens=Tokens(key=keyring.named(TOKENS), envelope=envelope, clock=clock),
         warden=warden,
+        witness=witness,
     )
 
 
@@ -181,12 +196,13 @@ def compose(site: Site) -> House:
         lines=logs.intake,
         clock=clock,
     )
-    status = Status(settings=settings, sandbox=sandbox, clock=clock)
+    witness = None if site.witness is None else Witness(site.witness)
+    status = Status(settings=settings, sandbox=sandbox, clock=clock, witness=witness)
     functions = _functions(site, directory, sandbox, status)
     ledger = Ledger(
         log=store.log,
         instance=settings.instance,
-        sign=Checkpoints(keyholder=site.keyholder).sign,
+        sign=Checkpoints(keyholder=site.keyholder, witness=witness).sign,
         clock=clock,
     )
     recent = Recent()
@@ -225,15 +241,18 @@ def compose(site: Site) -> House:
     rules = ModelRules(codecs=codecs)
     rules.prove(operations)
     metrics = Metrics()
+    replays = Replays(since=clock.now()) if settings.replay == "refuse" else None
     admit = Admit(limits=_LIMITS, clock=clock)
+    authn = Authn(
+        keys=SigningKeys(keyholder=site.keyholder),
+        directory=directory,
+        clock=clock,
+        region=settings.region,
+        replays=replays,
+    )
     road = Road(
         record=Record(book=ledger, metrics=metrics, recent=recent, clock=clock),
-        authn=Authn(
-            keys=SigningKeys(keyholder=site.keyholder),
-            directory=directory,
-            clock=clock,
-            region=settings.region,
-        ),
+        authn=authn,
         authz=Authz(
             identities=directory,
             resources=Resources(
@@ -264,12 +283,15 @@ def compose(site: Site) -> House:
         metrics=metrics,
         admit=admit,
         catalog=Catalog.compose(codecs.values(), operations),
+        authn=authn,
         road=road,
         functions=functions,
         logs=logs,
         queues=queues,
         events=events,
         refusals=Refusals(events=events, sandbox=sandbox),
+        replays=replays,
+        witness=witness,
     )
 
 

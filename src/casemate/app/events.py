@@ -21,8 +21,14 @@ from casemate.road.record.ledger import Ledger
 
 STARTED: Final = "PlatformStarted"
 """The node serves; with what was loosened by name."""
+LOWERED: Final = "FloorLowered"
+"""The host fails a check of the floor, and the operator lowered it by name."""
 SESSION: Final = "OperatorSession"
 """The operator got a session in an account: break-glass, in that account's record."""
+WITNESS: Final = "WitnessUnreachable"
+"""The witness of the record cannot be written to: tampering would be seen later."""
+WITNESSED: Final = "WitnessReached"
+"""It can be written to again."""
 EGRESS: Final = "EgressRefused"
 """A cell tried to reach what it may not."""
 

@@ -39,6 +39,14 @@ def gauges(house: House, front: Front) -> Callable[[], Mapping[str, float]]:
             "store_dropped_entries": health.dropped,
             "log_dropped_lines": house.logs.intake.dropped_lines,
         }
+        if house.replays is not None:
+            values["signatures_remembered"] = len(house.replays)
+        if house.witness is not None:
+            values |= {
+                "witness_records": house.witness.count,
+                "witness_waiting": house.witness.waiting,
+                "witness_failing": bool(house.witness.failing),
+            }
         for name in _WHOLE:
             value = facts.get(name)
             if isinstance(value, int | float):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
+from casemate.app.witness import Witness
 from casemate.core.clock import Clock
 from casemate.core.errors import Unavailable
 from casemate.core.function import FunctionVersion, Invocation, InvocationResult
@@ -195,9 +196,10 @@ class StoredCode:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoints:
-    """Signs the audit chain's checkpoints."""
+    """Signs the audit chain's checkpoints, and has them witnessed."""
 
     keyholder: Keyholder
+    witness: Witness | None = None
 
     async def sign(self, count: int, link: bytes, at: float) -> tuple[bytes, bytes]:
         """Give the statement and its signature."""
@@ -208,6 +210,8 @@ class Checkpoints:
             raise UnsignedError(str(error), disowned=disowned) from error
         except KeyholderError as error:
             raise UnsignedError(str(error)) from error
+        if self.witness is not None:
+            self.witness.hand(count, signed.statement, signed.signature)
         return signed.statement, signed.signature
 
 

@@ -24,10 +24,11 @@ from casemate.app.boot import Boot, Orders
 from casemate.app.cells import CellDoor
 from casemate.app.certificates import Certificate
 from casemate.app.compose import MODELS, House, compose, open_site
-from casemate.app.events import SESSION, STARTED, Event
+from casemate.app.events import LOWERED, SESSION, STARTED, WITNESS, WITNESSED, Event
 from casemate.app.gauges import gauges
 from casemate.app.operator import OperatorDoor
 from casemate.app.scrape import Scrape
+from casemate.app.witness import Told
 from casemate.core.clock import SystemClock
 from casemate.road.ingress.connection import FrontLimits
 from casemate.road.ingress.front import Front
@@ -53,6 +54,7 @@ class Node:
         self._settings = boot.settings
         self._line = boot.line
         self._sockets = boot.sockets
+        self._witness = boot.witness
         self._clock = SystemClock()
         # Rooms close their lines when they end; a line that ends would tell the
         # others that the node is dead, and it still has to say that it drained.
@@ -65,6 +67,9 @@ class Node:
         orders = Orders(self._line)
         async with AsyncExitStack() as stack:
             house = await self._house(stack)
+            if house.replays is not None:
+                # What is signed before then would be refused: nobody is let in yet.
+                await asyncio.sleep(house.replays.opens_in(self._clock.now()))
             front, ingress = await self._open_doors(house, stack)
             await self._tell_start(house)
             _settle_memory()
@@ -111,9 +116,14 @@ class Node:
         keyholder = Keyholder(self._sockets["keyholder"])
         stack.callback(keyholder.close)
         warden = Warden(self._sockets["warden"])
-        site = await open_site(self._settings, self._clock, keyholder, warden)
+        site = await open_site(
+            self._settings, self._clock, keyholder, warden, self._witness
+        )
         stack.push_async_callback(site.store.close)
         house = compose(site)
+        if house.witness is not None:
+            house.witness.start(self._witness_told(house))
+            stack.push_async_callback(house.witness.close)
         house.ledger.start()
         stack.push_async_callback(house.ledger.close)
         await house.accounts.ensure_first()
@@ -143,6 +153,7 @@ class Node:
             self._clock,
             # The reason may hold what a stranger sent, so it is no label.
             lambda _peer, _reason: house.metrics.stranger("Front"),
+            house.authn.is_familiar,
             ingress.ends_with_caller,
         )
         house.metrics.gauges.append(gauges(house, front))
@@ -206,6 +217,16 @@ class Node:
     async def _tell_start(self, house: House) -> None:
         """Put the start on record, and with it what was loosened by name."""
         settings = self._settings
+        for check, found in settings.lowered.items():
+            await house.events.write(
+                Event(
+                    name=LOWERED,
+                    account=house.accounts.operator(),
+                    by=_NODE,
+                    source="operator",
+                    details={"check": check, "found": found},
+                )
+            )
         await house.events.write(
             Event(
                 name=STARTED,
@@ -216,10 +237,26 @@ class Node:
                     "version": casemate.__version__,
                     "accepted": settings.accepted,
                     "unsafe": settings.unsafe,
+                    "replay": settings.replay,
                     "runtimes": settings.runtimes,
                 },
             )
         )
+
+    @staticmethod
+    def _witness_told(house: House) -> Told:
+        def told(failing: str) -> None:
+            house.events.write_soon(
+                Event(
+                    name=WITNESS if failing else WITNESSED,
+                    account=house.accounts.operator(),
+                    by=_NODE,
+                    source=_NODE,
+                    details={"why": failing} if failing else {},
+                )
+            )
+
+        return told
 
     def _session_in(self, house: House) -> Any:
         settings = self._settings

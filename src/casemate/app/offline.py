@@ -4,8 +4,9 @@ Judging the audit chain of a folder whose platform is down.
     python -I -m casemate.app.offline INSTANCE
 
 Runs as the node's user in the node's folder, so that it leaves nothing behind
-that the node could not use; descriptor 3 is a line to a keyholder.  Writes the
-verdict as JSON, or one line on stderr.
+that the node could not use; descriptor 3 is a line to a keyholder.  Reads what
+a witness has received as JSON from stdin, writes the verdict as JSON, or one line
+on stderr.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from casemate.app.audit import disowned, judge
 from casemate.app.keyring import FILE, KeyRing
 from casemate.core.clock import SystemClock
+from casemate.seal.checkpoint import Checkpoint
 from casemate.seal.envelope import Envelope
 from casemate.seal.keyholder import (
     Keyholder,
@@ -28,7 +31,7 @@ from casemate.seal.keyholder import (
     KeyholderRefusedError,
 )
 from casemate.seal.verdict import Verdict
-from casemate.services.casemate_.telling import judged
+from casemate.services.casemate_.telling import judged, witnessed
 from casemate.substrate.ports import SubstrateError
 from casemate.substrate.sqlite import open_store
 
@@ -36,7 +39,9 @@ _LINE: Final = 3
 _FOLDER: Final = Path()
 
 
-async def verdict(instance: str, line: socket.socket) -> dict[str, object]:
+async def verdict(
+    instance: str, line: socket.socket, witness: Sequence[Checkpoint]
+) -> dict[str, object]:
     """Open the store of the current folder and judge its chain."""
     keyholder = Keyholder(line)
     ring = KeyRing(_FOLDER / "keys", keyholder)
@@ -51,7 +56,7 @@ async def verdict(instance: str, line: socket.socket) -> dict[str, object]:
         randomness=os.urandom,
     )
     try:
-        found = judge(store.log, public.audit_key, instance)
+        found = judge(store.log, public.audit_key, instance, witness)
         return judged(await _owned(found, keyholder))
     finally:
         await store.close()
@@ -78,8 +83,10 @@ async def _owned(verdict: Verdict, keyholder: Keyholder) -> Verdict:
 def main() -> int:
     """Judge, and say it."""
     try:
-        told = asyncio.run(verdict(sys.argv[1], socket.socket(fileno=_LINE)))
-    except (SubstrateError, KeyholderError, OSError) as error:
+        given = witnessed({"Witness": json.loads(sys.stdin.read() or "[]")})
+        line = socket.socket(fileno=_LINE)
+        told = asyncio.run(verdict(sys.argv[1], line, given))
+    except (SubstrateError, KeyholderError, OSError, ValueError) as error:
         sys.stderr.write(f"{' '.join(str(error).split())}\n")
         return 1
     sys.stdout.write(json.dumps(told))

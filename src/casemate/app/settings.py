@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, final
+from typing import Final, Literal, final
 
 import msgspec
 
@@ -19,8 +19,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     grace: seconds that running calls have at a drain.  memory_mb: MiB of the
     host.  trees_mb: MiB that the warden sets aside for unpacked packages.
     ca: the public root, PEM.  names: of the endpoint, beside loopback.
-    accepted: checks of the host's floor that the operator lowered.  unsafe:
-    what the operator loosened by name.  An unknown key is an error.
+    accepted: checks of the host's floor that the operator lowers; lowered: those
+    of them that this host fails, and how.  unsafe:
+    what the operator loosened by name.  replay: whether a signature is taken
+    again while its time holds.  An unknown key is an error.
     """
 
     data: str
@@ -37,7 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ca: str
     names: tuple[str, ...]
     accepted: tuple[str, ...]
+    lowered: dict[str, str]
     unsafe: tuple[str, ...]
+    replay: Literal["allow", "refuse"]
 
     @property
     def folder(self) -> Path:

@@ -8,6 +8,7 @@ from typing import final
 
 import casemate
 from casemate.app.settings import Settings
+from casemate.app.witness import Witness
 from casemate.core.clock import Clock
 from casemate.road.sandbox.invoke import Sandbox
 
@@ -16,9 +17,17 @@ from casemate.road.sandbox.invoke import Sandbox
 class Status:
     """Says what is running."""
 
-    def __init__(self, *, settings: Settings, sandbox: Sandbox, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        sandbox: Sandbox,
+        clock: Clock,
+        witness: Witness | None,
+    ) -> None:
         self._settings = settings
         self._sandbox = sandbox
+        self._witness = witness
         self._started = datetime.datetime.fromtimestamp(clock.now(), tz=datetime.UTC)
 
     def runtimes(self) -> tuple[str, ...]:
@@ -43,7 +52,13 @@ class Status:
                 "Busy": cells.get("busy", 0),
                 "Idle": cells.get("idle", 0),
             },
+            **({} if self._witness is None else {"Witness": _told(self._witness)}),
         }
+
+
+def _told(witness: Witness) -> Mapping[str, object]:
+    reached = {"Count": witness.count, "Waiting": witness.waiting}
+    return {**reached, "Failing": witness.failing} if witness.failing else reached
 
 
 def _counts(facts: Mapping[str, object], name: str) -> Mapping[str, int]:

@@ -17,7 +17,7 @@ import pwd
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -31,8 +31,16 @@ class OfflineError(Exception):
     """The folder cannot be read; the text says what to do."""
 
 
-def verify(data: Path, root_key: Path | None = None) -> dict[str, object]:
-    """Judge the chain of a data folder.  Raises OfflineError."""
+def verify(
+    data: Path,
+    root_key: Path | None = None,
+    witness: Sequence[Mapping[str, str]] = (),
+) -> dict[str, object]:
+    """
+    Judge the chain of a data folder.  Raises OfflineError.
+
+    witness: the checkpoints that a witness has received.
+    """
     if os.geteuid() != 0:
         raise OfflineError(f"`{data}` is root's: run this as root")
     if not (data / "node").is_dir():
@@ -43,6 +51,7 @@ def verify(data: Path, root_key: Path | None = None) -> dict[str, object]:
             [sys.executable, "-I", "-m", "casemate.app.offline", digest[:_INSTANCE]],
             cwd=data / "node",
             preexec_fn=_as_three(line),
+            input=json.dumps(list(witness)),
             capture_output=True,
             **_as_user("casemate-node"),
             text=True,

@@ -301,26 +301,36 @@ def audit_verify(
         Path | None,
         typer.Option(help="Offline: the root key, where `up` was given one."),
     ] = None,
+    witness: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False,  # who may not read it is told why, in our words
+            help="Hold the chain against what the witness has received.",
+        ),
+    ] = None,
 ) -> None:
     """Verify the chain of the audit log; exit 1 if it does not hold."""
+    from casemate.cli.witness import read
+
+    seen = [] if witness is None else read(witness)
     if offline:
         from casemate.cli.offline import verify
 
-        verdict = verify(session.folder(data), root_key_file)
+        verdict = verify(session.folder(data), root_key_file, seen)
     else:
-        verdict = _verified(data)
+        verdict = _verified(data, {"Witness": seen} if seen else {})
     _show(verdict)
     if not verdict.get("Sound"):
         raise typer.Exit(1)
 
 
-def _verified(data: Path | None) -> dict[str, object]:
+def _verified(data: Path | None, given: dict[str, object]) -> dict[str, object]:
     """Ask the platform; one that is stopped can be judged by its folder."""
     from casemate.cli import api, failure
 
     try:
         session.adopt(data, None)
-        return api.call("casemate", "verify_audit")
+        return api.call("casemate", "verify_audit", **given)
     except Exception as error:
         if not failure.is_unanswered(error):
             raise

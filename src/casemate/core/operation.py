@@ -90,7 +90,8 @@ class Operation:
     is enforced yet (`{"PackageType": ("Zip",)}`).
     loose: members of which AWS itself takes more than its model lists; the
     service holds them to their rules, not the model.
-    mutates: its audit record is durable before the answer.
+    mutates: its audit record is durable before the answer.  runs: it makes a
+    function run, which may do anything.
     waits: it mostly waits for something to come.  It takes no place from calls
     that work, and whoever leaves ends it.
     body_limit: bytes of HTTP body.  errors: AWS codes it may answer with.
@@ -107,6 +108,7 @@ class Operation:
     loose: tuple[str, ...] = ()
     mutates: bool
     waits: bool = False
+    runs: bool = False
     paginated: bool = False
     open_to_all: bool = False
     body_limit: int = 1_048_576
@@ -124,6 +126,7 @@ def operation(
     resource: ResourceOf,
     accepts: tuple[str, ...],
     mutates: bool,
+    runs: bool = False,
     needs: NeedsOf = nothing_more,
     context: ContextOf = no_context,
     only: Mapping[str, tuple[object, ...]] | None = None,
@@ -149,6 +152,7 @@ def operation(
             loose=loose,
             mutates=mutates,
             waits=waits,
+            runs=runs,
             paginated=paginated,
             open_to_all=open_to_all,
             body_limit=body_limit,

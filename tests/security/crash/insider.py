@@ -10,6 +10,7 @@ remembers.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import socket
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -131,6 +133,12 @@ def inside(data: Path) -> Iterator[Insider]:
         connection.close()
         for path in node.rglob("*"):
             os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def recorded(data: Path) -> list[dict[str, Any]]:
+    """Give every record of a folder whose platform is down, oldest first."""
+    with inside(data) as opened:
+        return [json.loads(row.record) for row in opened.stream(AUDIT).rows()]
 
 
 @contextmanager

@@ -40,6 +40,7 @@ def answer(warden: harness.Warden) -> dict[str, Any]:
         ("exec", {}, "unknown_verb"),
         ("__init__", {}, "unknown_verb"),
         ("closable", {}, "unknown_verb"),
+        ("trees", {}, "unknown_verb"),
         ("open", {"runtime": "../../etc"}, "bad_message"),
         ("open", {"runtime": "python3.11\n"}, "bad_message"),
         ("open", {"runtime": "ruby3.3"}, "unknown_runtime"),

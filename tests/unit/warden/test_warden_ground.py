@@ -138,6 +138,42 @@ def test_a_root_key_behind_a_link_is_refused(tmp_path: Path) -> None:
         ground.root_key(tmp_path / "none")
 
 
+def test_a_witness_is_appended_to(tmp_path: Path) -> None:
+    """Made if it is not there, root's alone, and never emptied."""
+    path = tmp_path / "witness"
+    for line in (b"one\n", b"two\n"):
+        held = ground.witness(path, tmp_path / "data")
+        os.write(held, line)
+        os.close(held)
+    assert path.read_bytes() == b"one\ntwo\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_witness_in_the_data_folder_is_refused(tmp_path: Path) -> None:
+    """It would be put back together with what it is to vouch for."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "link").symlink_to(data)
+    for path in (data / "witness", tmp_path / "link" / "witness"):
+        with pytest.raises(CannotStart, match="would be put back with it"):
+            ground.witness(path, data)
+    assert not list(data.iterdir())
+
+
+def test_a_place_that_is_no_witness_is_refused(tmp_path: Path) -> None:
+    """A link, a pipe, a folder, and what others can change."""
+    (tmp_path / "target").touch(0o600)
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    (tmp_path / "open").touch()
+    (tmp_path / "open").chmod(0o620)
+    (tmp_path / "other").touch(0o600)
+    os.chown(tmp_path / "other", 12345, 0)
+    for name in ("link", "pipe", "", "open", "other", "none/witness"):
+        with pytest.raises(CannotStart, match="--witness"):
+            ground.witness(tmp_path / name, tmp_path / "data")
+
+
 def test_a_local_socket_is_root_s_alone(tmp_path: Path) -> None:
     """Mode 0600 from its first moment on, whatever the mask was."""
     before = os.umask(0)

@@ -18,6 +18,7 @@ from casemate_warden.messages import (
     Gone,
     Malformed,
     Peer,
+    TooLong,
     close_all,
     pair,
 )
@@ -120,3 +121,19 @@ def test_a_peer_that_left_is_gone(ends: Ends) -> None:
         peer.receive()
     with pytest.raises(Gone):
         peer.send({})
+
+
+def test_what_no_peer_would_read_is_not_sent(ends: Ends) -> None:
+    """It is refused here, its descriptors closed; what comes after it arrives."""
+    peer, other = ends
+    peer.send({"a": "x" * (LARGEST - 8)})
+    assert len(other.recv(LARGEST + 1)) == LARGEST
+    for size in (LARGEST - 7, 10 * LARGEST):
+        read, write = os.pipe()
+        with pytest.raises(TooLong):
+            peer.send({"a": "x" * size}, [write])
+        assert os.read(read, 1) == b""
+        os.close(read)
+    assert not peer.wants_to_write
+    peer.send({"a": 1})
+    assert other.recv(LARGEST) == b'{"a":1}'

@@ -28,7 +28,6 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "keep": {"tree": "0" * 64},
     "drop": {"tree": "0" * 64},
-    "trees": {},
     "close": {"cell": "c0123456789abcdef"},
     "status": {},
 }

@@ -16,6 +16,7 @@ The authn room: from an arrival's claim to a principal.
    here: a clock set back revives nothing.
 8. It holds while its role exists with the same unique id.
 9. If it is bound to a cell, it holds on that cell's descriptor only.
+10. Where the operator wants it, a signature is taken once (`replay`).
 
 What is not done here: what the principal may do.
 """
@@ -37,6 +38,7 @@ from casemate.core.network import client_of
 from casemate.core.principal import Kind, Principal
 from casemate.core.session import ClaimsError, SessionClaims
 from casemate.road.authn import sigv4
+from casemate.road.authn.replay import Replays
 from casemate.road.authn.sigv4 import Claims, Dialect, Expectations
 
 _CACHED: Final = 10_000
@@ -127,8 +129,8 @@ class _Held:
     principal: Principal | None = None
 
 
-_Proof = tuple[str, AccessKey | None, _Held]
-"""Whose signature it was: the access key's id, its user, the key."""
+_Proof = tuple[Claims, AccessKey | None, _Held]
+"""Whose signature it was: what it claims, its user, the key."""
 
 
 @final
@@ -136,13 +138,22 @@ class Authn:
     """Prove who sends a call."""
 
     def __init__(
-        self, *, keys: Keys, directory: Directory, clock: Clock, region: str
+        self,
+        *,
+        keys: Keys,
+        directory: Directory,
+        clock: Clock,
+        region: str,
+        replays: Replays | None = None,
     ) -> None:
+        """replays: remembers signatures, where each is to be taken once."""
         self._keys = keys
         self._directory = directory
         self._clock = clock
         self._region = region
+        self._replays = replays
         self._cache: OrderedDict[_Scope, _Held] = OrderedDict()
+        self._sessions: OrderedDict[str, None] = OrderedDict()
         self._expectations: dict[str, Expectations] = {}
         self._failures: OrderedDict[str, Bucket] = OrderedDict()
         self._latest = 0.0
@@ -159,7 +170,23 @@ class Authn:
         except Unauthenticated:
             self._failed(client)
             raise
+        operation = arrival.operation
+        if self._replays is not None and (operation.mutates or operation.runs):  # (10)
+            dialect = self._expected(operation.service).dialect
+            now = self._clock.now()
+            self._replays.take(proof[0], principal.account, now, dialect)
         return Known(arrival=arrival, principal=principal)
+
+    def is_familiar(self, access_key_id: str) -> bool:
+        """
+        Tell whether an access key is one of somebody here: no proof, and no secret.
+
+        A user's key is on record; a session is known once its token was proven.
+        """
+        if access_key_id in self._sessions:
+            return True
+        user = self._directory.access_key(access_key_id)
+        return user is not None and user.active
 
     async def _prove(
         self, arrival: Arrival, request: Request, *, waits: bool
@@ -185,10 +212,11 @@ class Authn:
         now = self._clock.now()
         self._latest = max(self._latest, now)
         sigv4.verify(request, claims, held.key.key, now, expectations)  # (6)
-        return claims.access_key_id, user, held
+        return claims, user, held
 
     def _who(self, proof: _Proof, cell: str | None) -> Principal:
-        access_key_id, user, held = proof
+        claims, user, held = proof
+        access_key_id = claims.access_key_id
         if user is None:
             return self._session(access_key_id, held, cell)
         principal = held.principal
@@ -222,6 +250,10 @@ class Authn:
         except RefusedKeyError as error:
             raise _unkeyed(error) from error
         self._cache[scope] = held
+        if claims.token is not None:
+            self._sessions[claims.access_key_id] = None
+            if len(self._sessions) > _CACHED:
+                self._sessions.popitem(last=False)
         if len(self._cache) > _CACHED:
             self._cache.popitem(last=False)
         return held

@@ -18,6 +18,7 @@ from typing import Protocol, cast, final
 
 from casemate.core.call import Request
 from casemate.core.clock import Clock
+from casemate.core.http_chunks import BodyTooLargeError, ChunkError, Chunks
 from casemate.road.ingress.answer import (
     CONTINUE,
     AnswerError,
@@ -26,7 +27,6 @@ from casemate.road.ingress.answer import (
     constant,
     write_head,
 )
-from casemate.road.ingress.chunked import BodyTooLargeError, ChunkError, Chunks
 from casemate.road.ingress.head import HEAD_END, Head, HeadError, Headers, read_head
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -48,8 +48,12 @@ class FrontLimits:
     keep up, beyond body_seconds and write_seconds, to send and to read.
     connections, per_peer: from outside, and of one client there.  cells,
     per_account, per_cell: from cells, counted apart, so that no tenant's code can
-    shut the door on anybody outside.  held_bytes: of all bodies that are under way
-    together; held_by_one: of one client's or one account's cells'.
+    shut the door on anybody outside.  few_cells: of those of one account, that find
+    a place in the half that is kept for such accounts; 256 cells are all there are.
+    held_bytes: of all bodies that are under way together; held_by_one: of one
+    client's or one account's cells'.  small: bytes of one's bodies that find room
+    in the quarter that is kept for such clients.  held_by_strangers: of all bodies
+    together that come with no credential of anybody who is known here.
     discard_bytes: read and thrown away after a refusal, so that the refusal can be
     read.
     """
@@ -59,9 +63,12 @@ class FrontLimits:
     cells: int = 2_048
     per_account: int = 512
     per_cell: int = 64
+    few_cells: int = 4
     head_bytes: int = 32_768
     held_bytes: int = 256 * 1_048_576
     held_by_one: int = 128 * 1_048_576
+    held_by_strangers: int = 64 * 1_048_576
+    small: int = 8 * 1_048_576
     handshake_seconds: float = 10.0
     head_seconds: float = 15.0
     idle_seconds: float = 75.0
@@ -89,7 +96,11 @@ class Keeper(Protocol):
         """Tell whether a request only waits for something to come."""
         ...
 
-    def hold(self, whose: str, count: int) -> bool:
+    def knows(self, query: str, headers: Headers) -> bool:
+        """Tell whether a head names a credential of somebody who is known here."""
+        ...
+
+    def hold(self, whose: str, count: int, *, stranger: bool) -> bool:
         """Count bytes of somebody's bodies in; False if they are too many."""
         ...
 
@@ -130,6 +141,7 @@ class Connection(asyncio.Protocol):
         self._limit = 0
         self._received = 0
         self._held = 0
+        self._stranger = False
         self._began = 0.0
         self._discarded = 0
         self._paused = False
@@ -303,9 +315,12 @@ class Connection(asyncio.Protocol):
 
     def _count(self, count: int) -> None:
         """Hold bytes of a body against the bound of all bodies together."""
+        if not self._held and self._cell is None:
+            head = cast("Head", self._head)
+            self._stranger = not self._keeper.knows(head.query, head.headers)
         self._received += count
         self._held += count
-        if not self._keeper.hold(self._whose, count):
+        if not self._keeper.hold(self._whose, count, stranger=self._stranger):
             raise HeadError(503, "too many bytes of bodies under way")
 
     def _await_body(self) -> None:
@@ -315,7 +330,7 @@ class Connection(asyncio.Protocol):
 
     def _forget_body(self) -> None:
         if self._held:
-            self._keeper.hold(self._whose, -self._held)
+            self._keeper.hold(self._whose, -self._held, stranger=self._stranger)
             self._held = 0
         self._body = bytearray()
         self._chunks = None

@@ -16,6 +16,8 @@ from collections.abc import Callable
 
 from casemate.core.clock import Clock
 from casemate.core.network import client_of
+from casemate.core.share import Share
+from casemate.road.ingress.acquaintance import Knows, access_key_of
 from casemate.road.ingress.answer import PLAINTEXT, Response
 from casemate.road.ingress.connection import (
     Admission,
@@ -23,6 +25,7 @@ from casemate.road.ingress.connection import (
     FrontLimits,
     Handler,
 )
+from casemate.road.ingress.head import Headers
 
 Place = tuple[tuple[str, int], ...]
 """Who a connection is counted against, and to how many; the last one is whose its
@@ -52,8 +55,10 @@ class Front:
         admit: Admission,
         clock: Clock,
         on_refused: Refused,
+        knows: Knows,
         ends_with_caller: EndsWithCaller = lambda _task: False,
     ) -> None:
+        """knows: tells whether an access key is one of somebody known here."""
         self.handler = handler
         self.limits = limits
         self.admit = admit
@@ -61,6 +66,20 @@ class Front:
         self.draining = False
         self._on_refused = on_refused
         self._ends_with_caller = ends_with_caller
+        self._knows = knows
+        self._of_cells = Share(
+            most=limits.cells,
+            one=limits.per_account,
+            kept=limits.cells // 2,
+            floor=limits.few_cells,
+        )
+        self._of_bodies = Share(
+            most=limits.held_bytes,
+            one=limits.held_by_one,
+            kept=limits.held_bytes // 4,
+            floor=limits.small,
+        )
+        self._held_by_strangers = 0
         self._listening: set[socket.socket] = set()
         self._connections: set[Connection] = set()
         self._entering: set[asyncio.Task[None]] = set()
@@ -104,6 +123,11 @@ class Front:
         """
         accepted.setblocking(False)
         self._start_sweeping()
+        own = self._counted[f"account:{account}"]
+        if not self._of_cells.fits(own=own + 1, together=self._counted[_CELLS] + 1):
+            self.refused(_peer(accepted), "too many connections")
+            accepted.close()
+            return
         place = (
             (_CELLS, self.limits.cells),
             (f"cell:{cell}", self.limits.per_cell),
@@ -155,17 +179,24 @@ class Front:
             {"message": "a request was not answered by its handler", "exception": error}
         )
 
-    def hold(self, whose: str, count: int) -> bool:
+    def knows(self, query: str, headers: Headers) -> bool:
+        """Tell whether a head names an access key of somebody known; no proof."""
+        key = access_key_of(query, headers)
+        return key is not None and self._knows(key)
+
+    def hold(self, whose: str, count: int, *, stranger: bool) -> bool:
         """Count bytes of bodies under way; False if they are too many."""
         self._total_held += count
         self._held[whose] += count
-        if not self._held[whose]:
+        if stranger:
+            self._held_by_strangers += count
+        own = self._held[whose]
+        if not own:
             del self._held[whose]
             return True
-        return (
-            self._total_held <= self.limits.held_bytes
-            and self._held[whose] <= self.limits.held_by_one
-        )
+        if stranger and self._held_by_strangers > self.limits.held_by_strangers:
+            return False
+        return self._of_bodies.fits(own=own, together=self._total_held)
 
     def gone(self, connection: Connection) -> None:
         """Forget a connection."""

@@ -11,17 +11,29 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final, cast, final
 
-import httptools
-
+from casemate.core.http_chunks import ChunkError, Chunks
+from casemate.core.http_head import (
+    HEAD_END,
+    Head,
+    HeadError,
+    Rules,
+    grammar,
+    read_head,
+)
 from casemate.road.sandbox.frames import ERROR_LIMIT, RESPONSE_LIMIT
 
 HEAD_LIMIT: Final = (1 << 20) + (1 << 16)
 """Bytes of headers: official clients send up to 1 MiB in one, an error's cause."""
 HEADERS_LIMIT: Final = 64
 TARGET_LIMIT: Final = 512
+TRAILERS_LIMIT: Final = 1 << 16
+"""Bytes of trailers, which Go's client announces at every answer; they mean nothing."""
+READ_AHEAD: Final = 1 << 16
+"""Bytes that are read while a request waits for its answer."""
 HOSTS: Final = frozenset({"127.0.0.1:9001", "localhost:9001", "127.0.0.1", "localhost"})
 # `origin` and `sec-fetch-*` come from browsers, the rest from proxies.
 FOREIGN: Final = frozenset(
@@ -37,6 +49,13 @@ FOREIGN: Final = frozenset(
         "x-forwarded-host",
     }
 )
+_RULES: Final = Rules(
+    # Clients in Go and C++ write an error's cause into a header as it is, in UTF-8.
+    grammar=grammar(beyond_ascii=True),
+    headers=HEADERS_LIMIT,
+    once=frozenset({"content-type", "expect"}),
+)
+_ENDLESS: Final = 1 << 62
 _PHRASES: Final = {
     200: "OK",
     202: "Accepted",
@@ -51,22 +70,37 @@ _PHRASES: Final = {
 
 
 @final
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One whole request.  headers: names in lower case."""
+    """
+    One whole request.
 
-    method: str = ""
-    target: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: names in lower case.  too_large: the body was past its limit, and is
+    left out.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    too_large: bool
 
 
 Answered = Callable[["Exchange", Ask], None]
 
 
+class _At(Enum):
+    """What a connection is doing."""
+
+    HEAD = auto()
+    BODY = auto()
+    ANSWER = auto()
+    GONE = auto()
+
+
 @final
 class Exchange(asyncio.Protocol):
-    """Parses one connection and hands each request to the Runtime API."""
+    """Reads one connection and hands each request to the Runtime API, in turn."""
 
     def __init__(
         self,
@@ -84,13 +118,20 @@ class Exchange(asyncio.Protocol):
         self._closed = closed
         self._refused = refused
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpRequestParser(self)
-        self._ask = Ask()
-        self._target = bytearray()
+        self._at = _At.HEAD
+        self._in = bytearray()
+        self._scanned = 0
+        self._head: Head | None = None
         self._body = bytearray()
-        self._head_bytes = 0
-        self._in_head = True
-        self._fault: tuple[int, str, str] | None = None
+        self._missing = 0
+        self._limit = 0
+        self._chunks: Chunks | None = None
+        self._too_large = False
+        self._advancing = False
+        self._choked = False
+        self._paused = False
+
+    # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note where to answer."""
@@ -99,105 +140,129 @@ class Exchange(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Read no further while answers lie unread: they would pile up here."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        self._choked = True
+        self._regulate()
 
     def resume_writing(self) -> None:
         """Go on: the answers are being read again."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._choked = False
+        self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that nobody is there any more."""
         del exc
         self._transport = None
+        self._at = _At.GONE
+        self._in.clear()
+        self._body.clear()
         self._closed(self)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; anything that is not plain HTTP ends the connection."""
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_LIMIT + RESPONSE_LIMIT:
-                self.hang_up()
-                return
+        if self._at is not _At.GONE:
+            self._in += data
+            self._advance()
+
+    # Reading.
+
+    def _advance(self) -> None:
+        """Read as far as the bytes go; a request at a time, so answers have order."""
+        if self._advancing:
+            return
+        self._advancing = True
         try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, UnicodeDecodeError):
-            self.refuse(400, "InvalidRequest", "the request is not HTTP/1.1")
+            while self._in and not self._choked and self._step():
+                pass
+        except (HeadError, ChunkError) as error:
+            status = getattr(error, "status", 400)
+            told = f"the request is not taken: {error}"
+            self.refuse(status if status in _PHRASES else 400, "InvalidRequest", told)
             self.hang_up()
+        finally:
+            self._advancing = False
+        self._regulate()
 
-    # What httptools calls.
+    def _step(self) -> bool:
+        if self._at is _At.HEAD:
+            return self._take_head()
+        return self._at is _At.BODY and self._take_body()
 
-    def on_message_begin(self) -> None:
-        """Start a request."""
-        self._ask = Ask()
-        self._target.clear()
-        self._body.clear()
-        self._fault = None
-        self._in_head = True
-        self._head_bytes = 0
+    def _take_head(self) -> bool:
+        end = self._in.find(HEAD_END, max(0, self._scanned - len(HEAD_END) + 1))
+        if (len(self._in) if end < 0 else end) > HEAD_LIMIT:
+            raise HeadError(431, "its head is too large")
+        if end < 0:
+            self._scanned = len(self._in)
+            return False
+        head = read_head(bytes(self._in[:end]), _RULES)
+        del self._in[: end + len(HEAD_END)]
+        self._scanned = 0
+        if (fault := _fault(head)) is not None:
+            self.refuse(*fault)
+            self.hang_up()
+            return False
+        self._head = head
+        self._at = _At.BODY
+        self._limit = ERROR_LIMIT if head.target.endswith("/error") else RESPONSE_LIMIT
+        self._missing = head.length or 0
+        self._too_large = self._missing > self._limit
+        self._chunks = None
+        if head.length is None:
+            self._chunks = Chunks(_ENDLESS, trailers=TRAILERS_LIMIT)
+        elif not self._missing:
+            self._hand_on(b"")
+            return True
+        if head.expects and not self._in:
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return True
 
-    def on_url(self, url: bytes) -> None:
-        """Take a piece of the target."""
-        self._target += url
-        if len(self._target) > TARGET_LIMIT:
-            raise httptools.HttpParserError("the target is too long")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; trailers come here as well and mean nothing."""
-        if not self._in_head:
-            return
-        key = name.decode("ascii").lower()
-        headers = self._ask.headers
-        self._head_bytes += len(name) + len(value)
-        if len(headers) >= HEADERS_LIMIT or self._head_bytes > HEAD_LIMIT:
-            raise httptools.HttpParserError("the headers are too large")
-        if key in headers and key in ("host", "content-length", "content-type"):
-            self._fault = (400, "InvalidRequest", f"`{key}` is there twice")
-        headers[key] = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        """Judge the head before the body is read."""
-        self._in_head = False
-        ask = self._ask
-        ask.method = self._parser.get_method().decode("ascii")
-        ask.target = self._target.decode("ascii")
-        foreign = sorted(FOREIGN & ask.headers.keys())
-        if ask.headers.get("host") not in HOSTS:
-            self._fault = (403, "Forbidden", "the Host is not this cell's loopback")
-        elif foreign:
-            self._fault = (403, "Forbidden", f"`{foreign[0]}` is not taken here")
-        elif not ask.target.startswith("/"):
-            self._fault = (400, "InvalidRequest", "the target must be a path")
-        elif "upgrade" in ask.headers:
-            self._fault = (400, "InvalidRequest", "there is nothing to upgrade to")
-        if ask.headers.get("expect", "").lower() == "100-continue" and self._transport:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, body: bytes) -> None:
+    def _take_body(self) -> bool:
         """Keep a piece of the body, up to the limit; the rest is read and dropped."""
-        limit = ERROR_LIMIT if self._ask.target.endswith("/error") else RESPONSE_LIMIT
-        if len(self._body) + len(body) > limit:
-            if self._fault is None:
-                message = f"Exceeded maximum allowed payload size ({limit} bytes)."
-                self._fault = (413, "RequestEntityTooLarge", message)
-            return
-        self._body += body
+        if self._chunks is not None:
+            return self._take_chunks(self._chunks)
+        part = self._in[: self._missing]
+        del self._in[: len(part)]
+        self._missing -= len(part)
+        if not self._too_large:
+            self._body += part
+        if not self._missing:
+            self._hand_on(bytes(self._body))
+        return True
 
-    def on_message_complete(self) -> None:
-        """Hand the request on, or refuse it."""
-        self._ask.body = bytes(self._body)
+    def _take_chunks(self, chunks: Chunks) -> bool:
+        chunks.feed(self._in)
+        if chunks.received > self._limit:
+            self._too_large = True
+            chunks.drop()
+        if chunks.done:
+            self._hand_on(chunks.body())
+        return chunks.done
+
+    def _hand_on(self, body: bytes) -> None:
+        head = cast("Head", self._head)
+        self._at = _At.ANSWER
         self._body.clear()
-        if self._fault is not None and self._fault[0] != 413:  # noqa: PLR2004 — HTTP
-            self.refuse(*self._fault)
-            self.hang_up()
-            return
-        self._asked(self, self._ask)
+        self._chunks = None
+        ask = Ask(
+            method=head.method,
+            target=head.target,
+            headers=head.known,
+            body=body,
+            too_large=self._too_large,
+        )
+        self._asked(self, ask)
 
-    @property
-    def too_large(self) -> bool:
-        """Say whether the body of this request was past its limit."""
-        return self._fault is not None and self._fault[0] == 413  # noqa: PLR2004 — HTTP
+    def _regulate(self) -> None:
+        """Read only what there is a use for."""
+        ahead = self._at is _At.ANSWER and len(self._in) > READ_AHEAD
+        pause = self._choked or ahead
+        if pause is self._paused or not self.alive:
+            return
+        self._paused = pause
+        transport = cast("asyncio.Transport", self._transport)
+        (transport.pause_reading if pause else transport.resume_reading)()
+
+    # Answering.
 
     def refuse(self, status: int, kind: str, message: str) -> None:
         """Answer with an error in the Runtime API's form."""
@@ -215,10 +280,23 @@ class Exchange(asyncio.Protocol):
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         head = "\r\n".join(lines) + "\r\n\r\n"
-        self._transport.write(head.encode("utf-8") + body)
+        self._write(head.encode("utf-8") + body)
+        if self._at is not _At.ANSWER:
+            return
+        self._at = _At.HEAD
+        if self._head is not None and self._head.close:
+            self.hang_up()
+        elif not self._advancing:
+            self._advance()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
 
     def hang_up(self) -> None:
         """Close once the answer is out."""
+        self._at = _At.GONE
+        self._in.clear()
         if self._transport is not None:
             self._transport.close()
 
@@ -226,3 +304,17 @@ class Exchange(asyncio.Protocol):
     def alive(self) -> bool:
         """Say whether somebody is still there."""
         return self._transport is not None and not self._transport.is_closing()
+
+
+def _fault(head: Head) -> tuple[int, str, str] | None:
+    """Judge a head before its body is read; give status, kind and message."""
+    foreign = sorted(FOREIGN & head.known.keys())
+    if head.known.get("host") not in HOSTS:
+        return 403, "Forbidden", "the Host is not this cell's loopback"
+    if foreign:
+        return 403, "Forbidden", f"`{foreign[0]}` is not taken here"
+    if not head.target.startswith("/"):
+        return 400, "InvalidRequest", "the target must be a path"
+    if len(head.target) > TARGET_LIMIT:
+        return 400, "InvalidRequest", "the target is too long"
+    return None

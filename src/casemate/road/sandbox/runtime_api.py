@@ -165,7 +165,7 @@ class RuntimeApi:
             return
         self._initialised = True
         exchange.answer(202, _OK)
-        self._heard(Said(word=Word.INIT_ERROR, body=_bounded(exchange, ask)))
+        self._heard(Said(word=Word.INIT_ERROR, body=ask.body))
 
     def _ending(
         self, exchange: Exchange, ask: Ask, request_id: str, word: Word
@@ -180,7 +180,7 @@ class RuntimeApi:
             )
             return
         self._running = ""
-        if exchange.too_large:
+        if ask.too_large:
             limit = RESPONSE_LIMIT if word is Word.RESPONSE else ERROR_LIMIT
             message = f"Exceeded maximum allowed payload size ({limit} bytes)."
             exchange.refuse(413, "RequestEntityTooLarge", message)
@@ -188,10 +188,6 @@ class RuntimeApi:
             return
         exchange.answer(202, _OK)
         self._heard(Said(word=word, id=request_id, body=ask.body))
-
-
-def _bounded(exchange: Exchange, ask: Ask) -> bytes:
-    return b"" if exchange.too_large else ask.body
 
 
 def _plain(value: str) -> str:

@@ -231,9 +231,12 @@ class Trees:
         def is_over() -> bool:
             return self._kept.is_over(account)
 
+        def leaves_none() -> bool:
+            return self._kept.is_full() or not self._kept.leaves_room(account)
+
         await self._drop_while(is_over, account)
-        await self._drop_while(self._kept.is_full)
-        if is_over() or self._kept.is_full():
+        await self._drop_while(leaves_none)
+        if is_over() or leaves_none():
             whose = "the account runs" if is_over() else "are running here"
             raise Throttled(
                 f"the unpacked packages that {whose} leave no room for another; "

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from casemate.seal.checkpoint import Checkpoint
 from casemate.seal.verdict import Verdict
 
 
@@ -79,7 +80,7 @@ class Stories(Protocol):
 class Audit(Protocol):
     """Verifies the audit chain."""
 
-    async def verify(self) -> Verdict: ...
+    async def verify(self, witness: Sequence[Checkpoint], /) -> Verdict: ...
 
 
 class Platform(Protocol):

@@ -27,7 +27,7 @@ from casemate.core.operation import (
 from casemate.seal.token import TokenError, Tokens
 from casemate.services.casemate_.accounts import Account, Accounts
 from casemate.services.casemate_.ports import Audit, Platform, Stories
-from casemate.services.casemate_.telling import judged, told
+from casemate.services.casemate_.telling import judged, told, witnessed
 
 _PAGE = 100
 _MOST = 1_000
@@ -187,13 +187,17 @@ class Casemate:
         "VerifyAudit",
         action="casemate:VerifyAudit",
         resource=audit,
-        accepts=(),
+        accepts=("Witness",),
         mutates=False,
-        errors=("AccessDeniedException", "ServiceUnavailableException"),
+        errors=(
+            "AccessDeniedException",
+            "ServiceUnavailableException",
+            "ValidationException",
+        ),
     )
     async def verify_audit(self, call: Admitted) -> Mapping[str, object]:
         self._operator_only(call)
-        return judged(await self._audit.verify())
+        return judged(await self._audit.verify(witnessed(call.parameters)))
 
     def _operator_only(self, call: Admitted) -> None:
         if call.principal.account != self._accounts.operator():

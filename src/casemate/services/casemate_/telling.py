@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 
 from casemate.core.arn import Arn, NotAnArnError
+from casemate.seal.checkpoint import Checkpoint
 from casemate.seal.verdict import Verdict
 
 _HOUSE = "additionalEventData"
@@ -39,7 +40,10 @@ def told(record: Mapping[str, object], *, account: str, operator: bool) -> str:
 
 def judged(verdict: Verdict) -> dict[str, object]:
     """Write a verdict as the members of VerifyAudit's answer."""
+    seen = verdict.unwitnessed
+    tail = {} if seen is None else {"Unwitnessed": {"First": seen[0], "Last": seen[1]}}
     return {
+        **tail,
         "Sound": verdict.sound,
         "Count": verdict.count,
         "Head": verdict.head.hex(),
@@ -51,6 +55,18 @@ def judged(verdict: Verdict) -> dict[str, object]:
             for f in verdict.findings
         ],
     }
+
+
+def witnessed(parameters: Mapping[str, object]) -> list[Checkpoint]:
+    """Read what a witness has received; nothing in it is believed yet."""
+    given = parameters.get("Witness")
+    return [
+        Checkpoint(
+            statement=str(one["Statement"]).encode(),
+            signature=bytes.fromhex(str(one["Signature"])),
+        )
+        for one in (given if isinstance(given, list) else [])
+    ]
 
 
 def _own(resource: object, account: str) -> bool:

@@ -65,6 +65,7 @@ class Invoking:
         accepts=declared.INVOKE,
         only=declared.INVOKE_ONLY,
         mutates=False,
+        runs=True,
         body_limit=PAYLOAD + _SLACK,
         errors=(
             INVALID,

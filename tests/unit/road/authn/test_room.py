@@ -15,8 +15,10 @@ from botocore.credentials import Credentials
 
 from casemate.core.call import Inside, Known, Request
 from casemate.core.errors import Throttled, Unauthenticated
+from casemate.core.operation import Operation
 from casemate.core.principal import Kind, Principal
 from casemate.core.session import SessionClaims
+from casemate.road.authn.replay import Replays
 from casemate.road.authn.room import FAILURES, Authn, RefusedKeyError
 from casemate.road.authn.sigv4 import derive
 from store_stand import SetClock
@@ -58,6 +60,7 @@ class World:
     exists: bool = True
     refuses: RefusedKeyError | None = None
     derived: int = 0
+    replays: Replays | None = None
 
     async def signing_key(
         self,
@@ -84,7 +87,13 @@ class World:
         return self
 
     def room(self) -> Authn:
-        return Authn(keys=self, directory=self, clock=self.clock, region=REGION)
+        return Authn(
+            keys=self,
+            directory=self,
+            clock=self.clock,
+            region=REGION,
+            replays=self.replays,
+        )
 
 
 def session(cell: str | None = None) -> SessionClaims:
@@ -133,9 +142,14 @@ def signed(
     )
 
 
-def enter(world: World, claim: Request | Inside, room: Authn | None = None) -> Known:
+def enter(
+    world: World,
+    claim: Request | Inside,
+    room: Authn | None = None,
+    operation: Operation = SERVICE,
+) -> Known:
     arrival = dataclasses.replace(
-        admitted(SERVICE).arrival,
+        admitted(operation).arrival,
         claim=claim,
         cell=claim.cell if isinstance(claim, Request) else None,
     )
@@ -384,3 +398,73 @@ def test_claims_that_are_none_are_refused_every_time() -> None:
     for _ in range(2):
         told = refused(world, signed(world.clock, token=TOKEN), room)
         assert "InvalidClientTokenId" == told.code
+
+
+CHANGES = dataclasses.replace(SERVICE, mutates=True)
+RUNS = dataclasses.replace(SERVICE, mutates=False, runs=True)
+READS = dataclasses.replace(SERVICE, mutates=False)
+
+
+@pytest.mark.parametrize("operation", [CHANGES, RUNS], ids=["changes", "runs"])
+def test_a4_where_the_operator_wants_it_a_signature_is_taken_once(
+    operation: Operation,
+) -> None:
+    """A4: of what changes or runs something; another signature goes on."""
+    world = World(replays=Replays(since=0))
+    room = world.room()
+    captured = signed(world.clock)
+    enter(world, captured, room, operation)
+    with pytest.raises(Throttled, match="accepted already"):
+        enter(world, captured, room, operation)
+
+    world.clock.forward(1)
+    enter(world, signed(world.clock), room, operation)
+
+
+def test_a4_a_read_may_come_again() -> None:
+    """A read changes nothing, and an inside caller has no signature."""
+    world = World(replays=Replays(since=0))
+    room = world.room()
+    for _ in range(2):
+        enter(world, signed(world.clock), room, READS)
+        enter(world, Inside(service="events.amazonaws.com", account=ACCOUNT), room)
+
+
+def test_a4_by_default_a_signature_works_again_as_on_aws() -> None:
+    """Nothing is remembered unless the operator asks for it."""
+    world = World()
+    room = world.room()
+    captured = signed(world.clock)
+    for _ in range(2):
+        enter(world, captured, room, CHANGES)
+
+
+def test_a4_what_was_refused_takes_no_room() -> None:
+    """Only accepted signatures are remembered: guesses fill nothing."""
+    world = World(replays=Replays(since=0))
+    with pytest.raises(Unauthenticated):
+        enter(world, signed(world.clock, secret="guess"), None, CHANGES)
+
+    assert world.replays is not None
+    assert 0 == len(world.replays)
+
+
+def test_who_is_familiar_has_a_key_here_or_has_come_before() -> None:
+    """A user's key that is active, a session that was proven; no other."""
+    world = World(claims=session())
+    room = world.room()
+    assert room.is_familiar(AKIA)
+    assert not room.is_familiar("AKIAZZZZZZZZZZZZZZZZ")
+    assert not room.is_familiar(ASIA)
+    enter(world, signed(world.clock, token=TOKEN), room)
+    assert room.is_familiar(ASIA)
+    world.user = User(active=False)
+    assert not room.is_familiar(AKIA)
+
+
+def test_a_session_that_the_keyholder_refuses_is_not_familiar() -> None:
+    """A made-up token opens no door, and none for its body."""
+    world = World(refuses=RefusedKeyError("InvalidClientTokenId", "why"))
+    room = world.room()
+    refused(world, signed(world.clock, token=TOKEN), room)
+    assert not room.is_familiar(ASIA)

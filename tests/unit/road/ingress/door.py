@@ -98,6 +98,10 @@ def limit(_method: str, _path: str, _headers: Headers) -> int:
     return LIMIT
 
 
+KNOWN = "AKIAAAAAAAAAAAAAAAAA"
+"""The one access key that the front under test knows."""
+
+
 class Door:
     """A front under test."""
 
@@ -115,6 +119,7 @@ class Door:
             limit,
             self.clock,
             lambda peer, reason: self.refusals.append((peer, reason)),
+            KNOWN.__eq__,
             ends_with_caller,
         )
         self.socket = socket.create_server(("127.0.0.1", 0))

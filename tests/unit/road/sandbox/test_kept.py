@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from casemate.road.sandbox.kept import LARGEST_MB, Kept, Tree
+from casemate.road.sandbox.kept import LARGEST_MB, MOST, Kept, Tree
+from casemate_warden import trees
 
 MIB = 1 << 20
 
@@ -48,3 +49,43 @@ def test_the_least_recently_used_tree_makes_way_first() -> None:
     used.uses += 1
     assert ["3", "4", "1"] == list(kept.idle())
     assert ["4", "1"] == list(kept.idle("a"))
+
+
+def test_trees_without_weight_have_a_number() -> None:
+    """The warden refuses more than so many, so older ones make way before that."""
+    kept = Kept(4_000, most=3)
+    for name in "ab":
+        kept.add(name, tree(name, 0))
+        assert not kept.is_full()
+    kept.add("c", tree("c", 0))
+    assert kept.is_full()
+    assert MOST + kept.workshops <= trees.MOST
+
+
+def test_accounts_together_leave_room_for_one_that_has_nothing() -> None:
+    """Those that have trees stop at three quarters; a newcomer has the whole room."""
+    kept = Kept(4_000)
+    kept.add("a", tree("a", 1_000))
+    assert kept.leaves_room("a")
+    kept.add("b", tree("b", 1_200))
+    assert not kept.leaves_room("a")
+    assert not kept.leaves_room("b")
+    assert not kept.is_over("a")
+    assert kept.leaves_room("c")
+    kept.add("c", tree("c", 700))
+    assert not kept.leaves_room("d")
+
+
+def test_the_number_of_trees_is_shared_as_their_weight() -> None:
+    """Many small trees of two accounts leave places for a third."""
+    kept = Kept(4_000, most=8)
+    for n in range(6):
+        kept.add(f"{n}", tree("ab"[n % 2], 0))
+    assert not kept.leaves_room("a")
+    assert kept.leaves_room("c")
+    for n in range(6):
+        kept.take(f"{n}")
+    for n in range(6):
+        kept.add(f"{n}", tree("a", 0))
+    assert kept.is_over("a")
+    assert not kept.is_over("c")

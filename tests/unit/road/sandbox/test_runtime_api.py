@@ -9,8 +9,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from casemate.road.sandbox.frames import RESPONSE_LIMIT, Said, Word
+from casemate.road.sandbox.http_exchange import HEAD_LIMIT, TRAILERS_LIMIT
 from casemate.road.sandbox.link import Event
 from casemate.road.sandbox.runtime_api import RuntimeApi
 
@@ -126,6 +129,21 @@ def test_event_given_before_next() -> None:
             ),
             400,
         ),
+        (f"GET {NEXT} {HOST}A: b\r\n c\r\n\r\n", 400),
+        (f"GET {NEXT} {HOST}A : b\r\n\r\n", 400),
+        (f"GET {NEXT} {HOST}Upgrade: h2c\r\n\r\n", 400),
+        (f"GET {NEXT} HTTP/1.0\r\nHost: localhost\r\n\r\n", 400),
+        (f"get {NEXT} {HOST}\r\n", 400),
+        (f"POST {NEXT} {HOST}Transfer-Encoding: xchunked\r\n\r\n", 400),
+        (f"POST {NEXT} {HOST}Content-Length: +1\r\n\r\n1", 400),
+        (f"POST {NEXT} {HOST}Content_Length: 1\r\n\r\n1", 400),
+        (f"POST {V}/init/error {HOST}Transfer-Encoding: chunked\r\n\r\nx\r\n", 400),
+        (f"GET /{'x' * 600} {HOST}\r\n", 400),
+        (
+            f"GET {NEXT} {HOST}" + "".join(f"A{n}: b\r\n" for n in range(64)) + "\r\n",
+            431,
+        ),
+        (f"GET {NEXT} {HOST}A: {'b' * (HEAD_LIMIT + 1)}", 431),
     ],
 )
 def test_what_is_refused(request_: str, status: int) -> None:
@@ -185,5 +203,128 @@ def test_init_error_is_heard_once() -> None:
             status, _, _ = await client.ask("POST", f"{V}/init/error", b"{}")
             assert status == expected
         assert [said.word for said in heard] == [Word.INIT_ERROR]
+
+    with_api(test)
+
+
+def test_an_answer_in_chunks_has_the_same_limit() -> None:
+    """What is past it is read and dropped, so that the refusal is read."""
+
+    async def test(api: RuntimeApi, client: Client, heard: list[Said]) -> None:
+        api.give(EVENT)
+        await client.ask("GET", NEXT)
+        piece = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
+        head = f"POST {V}/invocation/{EVENT.id}/response {HOST}"
+        head += "Transfer-Encoding: chunked\r\n\r\n"
+        status, _, _ = await client.raw(head.encode() + 7 * piece + b"0\r\n\r\n")
+        assert status == 413
+        assert b"Function.ResponseSizeTooLarge" in heard[-1].body
+
+    with_api(test)
+
+
+@pytest.mark.parametrize(
+    "trailer", ["x" * 300, "A: b\r\n c", f"A: {'b' * TRAILERS_LIMIT}", "A: b\nC: d"]
+)
+def test_trailers_are_read_as_strictly_as_headers(trailer: str) -> None:
+    """They mean nothing, and are bounded all the same."""
+
+    async def test(api: RuntimeApi, client: Client, heard: list[Said]) -> None:
+        api.give(EVENT)
+        await client.ask("GET", NEXT)
+        head = f"POST {V}/invocation/{EVENT.id}/response {HOST}"
+        head += "Transfer-Encoding: chunked\r\nTrailer: A\r\n\r\n1\r\n1\r\n0\r\n"
+        status, _, _ = await client.raw(f"{head}{trailer}\r\n\r\n".encode())
+        assert status == 400
+        assert [said.word for said in heard] == [Word.INITIALIZED]
+
+    with_api(test)
+
+
+def test_what_official_clients_send_is_taken() -> None:
+    """A cause of an error in UTF-8, a trailer announced, an expectation (Go, C++)."""
+
+    async def test(api: RuntimeApi, client: Client, heard: list[Said]) -> None:
+        api.give(EVENT)
+        await client.ask("GET", NEXT)
+        cause = json.dumps({"message": "größer"}, ensure_ascii=False)
+        head = (
+            f"POST {V}/invocation/{EVENT.id}/error {HOST}"
+            f"Lambda-Runtime-Function-XRay-Error-Cause: {cause}{'x' * (1 << 20)}\r\n"
+            "Trailer: Lambda-Runtime-Function-Error-Type\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n"
+        )
+        status, _, _ = await client.raw(head.encode() + b"2\r\n{}\r\n0\r\n\r\n")
+        assert status == 202
+        assert heard[-1] == Said(word=Word.ERROR, id=EVENT.id, body=b"{}")
+
+    with_api(test)
+
+
+def test_a_body_that_is_announced_is_asked_for() -> None:
+    """curl waits for `100 Continue` before it sends what is large."""
+
+    async def test(_api: RuntimeApi, client: Client, heard: list[Said]) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        head = f"POST {V}/init/error {HOST}Expect: 100-continue\r\n"
+        writer.write(f"{head}Content-Length: 2\r\n\r\n".encode())
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"{}")
+        assert b" 202 " in await reader.readuntil(b"\r\n")
+        writer.close()
+        assert heard == [Said(word=Word.INIT_ERROR, body=b"{}")]
+
+    with_api(test)
+
+
+def test_requests_on_one_connection_are_answered_in_turn() -> None:
+    """One that waits for an event is answered before what was sent behind it."""
+
+    async def test(api: RuntimeApi, client: Client, _heard: list[Said]) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        behind = f"GET /absent {HOST}\r\nGET / {HOST}Connection: close\r\n\r\n"
+        writer.write(f"GET {NEXT} {HOST}\r\n{behind}".encode())
+        writer.write(f"GET /past-the-end {HOST}\r\n".encode())
+        await client.ask("GET", "/another")
+        api.give(EVENT)
+        told = await reader.read()
+        assert told.startswith(b"HTTP/1.1 200 OK")
+        assert told.count(b"HTTP/1.1 404 Not Found") == 2
+        assert EVENT.payload in told
+        writer.close()
+
+    with_api(test)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                f"GET {NEXT} {HOST}".encode(),
+                f"POST {V}/init/error {HOST}".encode(),
+                b"Content-Length: 3\r\n",
+                b"Transfer-Encoding: chunked\r\n",
+                b"\r\n",
+                b"3\r\nabc\r\n",
+                b"0\r\n\r\n",
+                b"abc",
+            ]
+        )
+        | st.binary(max_size=20),
+        max_size=8,
+    )
+)
+def test_any_bytes_end_in_an_answer_or_nothing(pieces: list[bytes]) -> None:
+    """However they are cut, the next client is served."""
+
+    async def test(_api: RuntimeApi, client: Client, _heard: list[Said]) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        for piece in pieces:
+            if not writer.is_closing():
+                writer.write(piece)
+            await asyncio.sleep(0)
+        writer.close()
+        assert (await client.ask("GET", "/absent"))[0] == 404
 
     with_api(test)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import casemate
 from casemate.core.arn import is_account
 from casemate.core.operation import Operation
+from casemate.seal.checkpoint import Checkpoint
 from casemate.seal.verdict import Fault, Finding, Verdict
 from casemate.services.casemate_.accounts import Accounts, _digits
 from casemate.services.casemate_.operator import OperatorSessions
@@ -66,9 +67,13 @@ class Shelf:
 
 
 class Judge:
-    """A verdict."""
+    """A verdict; notes what it was given of a witness."""
 
-    async def verify(self) -> Verdict:
+    def __init__(self) -> None:
+        self.witness: Sequence[Checkpoint] = ()
+
+    async def verify(self, witness: Sequence[Checkpoint], /) -> Verdict:
+        self.witness = witness
         finding = Finding(fault=Fault.ALTERED, first=3, last=3, says="entry 3")
         return Verdict(
             count=9, head=b"\x01\xff", checkpointed=5, witnessed=0, findings=(finding,)
@@ -91,13 +96,14 @@ class Platform(World):
     def __init__(self) -> None:
         super().__init__()
         self.ring = Ring()
+        self.judge = Judge()
         self.shelf = Shelf()
         self.accounts = self.again()
         self.service = Casemate(
             accounts=self.accounts,
             tokens=sealed_tokens(self.clock),
             stories=self.shelf,
-            audit=Judge(),
+            audit=self.judge,
             platform=Running(),
         )
         self.operator = OperatorSessions(
@@ -189,8 +195,20 @@ async def test_the_verdict_is_told_whole() -> None:
         "Checkpointed": 5,
         "Witnessed": 0,
         "More": 0,
+        "Unwitnessed": {"First": 1, "Last": 9},
         "Findings": [{"Fault": "altered", "First": 3, "Last": 3, "Says": "entry 3"}],
     }
+
+
+@law
+async def test_what_a_witness_has_is_held_against_the_chain() -> None:
+    """As it came: what of it is true, the signature says."""
+    world = Platform()
+    call = await world.started()
+    given = {"Statement": '{"count":5}', "Signature": "0a" * 64}
+    assert await call("VerifyAudit", Witness=[given])
+    expected = Checkpoint(statement=b'{"count":5}', signature=b"\x0a" * 64)
+    assert [expected] == list(world.judge.witness)
 
 
 @law

@@ -1,8 +1,9 @@
 """
-A chunked body, without extensions and trailers.
+A chunked body, without extensions, and without trailers unless they are wanted.
 
 Both are legal and used by nobody who calls AWS, and a reader in front may
 treat them otherwise (H1).  aws-chunked is another thing, inside the body.
+Go's client of the Runtime API writes trailers: they are read and mean nothing.
 
 Source: RFC 9112, section 7.1.
 """
@@ -14,6 +15,7 @@ import re
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _LONGEST_LINE = 10
 _END = b"\r\n"
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}:[\t\x20-\x7e\x80-\xff]*\r\n")
 _FREE_CHUNKS = 4_096
 _LEAST_MEAN = 512
 """Bytes; smaller chunks than that, in great number, only cost time."""
@@ -30,8 +32,17 @@ class BodyTooLargeError(Exception):
 class Chunks:
     """Takes bytes as they come and gives the body once it is whole."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, trailers: int = 0) -> None:
+        """
+        Read one body.
+
+        limit: bytes of the body.  trailers: bytes of those that are read and
+        dropped; none are taken where it is 0.
+        """
         self._limit = limit
+        self._trailers = trailers
+        self._at_end = False
+        self._keeps = True
         self._left = 0
         self._in_chunk = False
         self._body = bytearray()
@@ -47,14 +58,24 @@ class Chunks:
         """
         before = self.received
         while not self.done and buffer:
-            moved = self._data(buffer) if self._in_chunk else self._size(buffer)
+            moved = self._step(buffer)
             if not moved:
                 break
         return self.received - before
 
+    def drop(self) -> None:
+        """Keep nothing of the body, neither what came nor what comes."""
+        self._keeps = False
+        self._body.clear()
+
     def body(self) -> bytes:
         """Give the body."""
         return bytes(self._body)
+
+    def _step(self, buffer: bytearray) -> bool:
+        if self._at_end:
+            return self._last(buffer)
+        return self._data(buffer) if self._in_chunk else self._size(buffer)
 
     def _size(self, buffer: bytearray) -> bool:
         found = _SIZE.match(buffer)
@@ -64,7 +85,9 @@ class Chunks:
             return False
         size = int(found[1], 16)
         if size == 0:
-            return self._last(buffer, found.end())
+            del buffer[: found.end()]
+            self._at_end = True
+            return True
         if self.received + size > self._limit:
             raise BodyTooLargeError
         self._count += 1
@@ -75,21 +98,32 @@ class Chunks:
         self._in_chunk = True
         return True
 
-    def _last(self, buffer: bytearray, end: int) -> bool:
-        rest = bytes(buffer[end : end + 2])
-        if not _END.startswith(rest):
+    def _last(self, buffer: bytearray) -> bool:
+        rest = bytes(buffer[:2])
+        if _END.startswith(rest):
+            self.done = rest == _END
+            if self.done:
+                del buffer[:2]
+            return self.done
+        if not self._trailers:
             raise ChunkError("a trailer")
-        if len(rest) < len(_END):
+        end = buffer.find(_END)
+        if (len(buffer) if end < 0 else end + 2) > self._trailers:
+            raise ChunkError("trailers that are too large")
+        if end < 0:
             return False
+        if not _TRAILER.fullmatch(buffer, 0, end + 2):
+            raise ChunkError("not a trailer")
+        self._trailers -= end + 2
         del buffer[: end + 2]
-        self.done = True
         return True
 
     def _data(self, buffer: bytearray) -> bool:
         if self._left:
             part = bytes(buffer[: self._left])
             del buffer[: len(part)]
-            self._body += part
+            if self._keeps:
+                self._body += part
             self._left -= len(part)
             self.received += len(part)
             return True
