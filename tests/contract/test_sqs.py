@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -447,20 +448,17 @@ def test_a_message_that_was_acknowledged_survives_a_kill() -> None:
         client = platform.client("sqs")
         url = client.create_queue(QueueName="q")["QueueUrl"]
         name = urlsplit(url).path
-        sent: set[str] = set()
-        deleted: set[str] = set()
+        told = Told()
         for _ in range(3):
             stop = threading.Event()
             senders = [
-                threading.Thread(
-                    target=_send, args=(platform, name, sent, deleted, stop)
-                )
+                threading.Thread(target=_send, args=(platform, name, told, stop))
                 for _ in range(4)
             ]
             for one in senders:
                 one.start()
-            floor = len(sent) + 40
-            while len(sent) < floor:
+            floor = len(told.sent) + 40
+            while len(told.sent) < floor:
                 time.sleep(0.01)
             assert platform.process is not None
             os.kill(platform.process.pid, signal.SIGKILL)
@@ -480,18 +478,23 @@ def test_a_message_that_was_acknowledged_survives_a_kill() -> None:
             QueueUrl=address, MaxNumberOfMessages=10, WaitTimeSeconds=2
         ).get("Messages"):
             left |= {message["Body"] for message in found}
-        assert sent - deleted <= left
-        assert not left & deleted
-        assert len(sent) > 100
+        # One whose deletion was on its way at a kill may be there or not.
+        assert told.sent - told.deleting <= left
+        assert not left & told.deleted
+        assert len(told.deleting - told.deleted) <= 12
+        assert len(told.sent) > 100
 
 
-def _send(
-    platform: Platform,
-    name: str,
-    sent: set[str],
-    deleted: set[str],
-    stop: threading.Event,
-) -> None:
+@dataclass(slots=True)
+class Told:
+    """Bodies of messages: acknowledged, about to be deleted, deleted."""
+
+    sent: set[str] = field(default_factory=set)
+    deleting: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+
+
+def _send(platform: Platform, name: str, told: Told, stop: threading.Event) -> None:
     """Send, receive and delete until the platform is gone."""
     client = platform.client("sqs")
     url = platform.variables["AWS_ENDPOINT_URL"] + name
@@ -502,14 +505,15 @@ def _send(
         body = f"{mine}-{number}"
         try:
             client.send_message(QueueUrl=url, MessageBody=body)
-            sent.add(body)
+            told.sent.add(body)
             if number % 3:
                 continue
             found = client.receive_message(QueueUrl=url, VisibilityTimeout=1)
             for message in found.get("Messages", ()):
+                told.deleting.add(message["Body"])
                 client.delete_message(
                     QueueUrl=url, ReceiptHandle=message["ReceiptHandle"]
                 )
-                deleted.add(message["Body"])
+                told.deleted.add(message["Body"])
         except Exception:  # noqa: BLE001 — the platform was killed
             return
