@@ -12,6 +12,8 @@ TYPE_CHECKING = False  # the name is what mypy knows; `typing` costs 0.4 MiB
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from casemate_cell.channel import Order
+
 
 class CognitoIdentity:
     """The caller's Cognito identity; always empty here."""
@@ -63,21 +65,19 @@ class ClientContext:
 class LambdaContext:
     """One invocation's facts.  Attribute names and types are AWS's own."""
 
-    def __init__(
-        self, function: Mapping[str, object], frame: Mapping[str, object]
-    ) -> None:
-        """Make from the `function` of an assign frame and an invoke frame."""
-        self.aws_request_id = str(frame["id"])
+    def __init__(self, function: Mapping[str, object], order: Order) -> None:
+        """Make from the `function` of an assign order and an event's order."""
+        self.aws_request_id = order.id
         self.log_group_name = function["log_group"]
         self.log_stream_name = function["log_stream"]
         self.function_name = function["name"]
         self.memory_limit_in_mb = str(function["memory_mb"])
         self.function_version = function["version"]
-        self.invoked_function_arn = frame["arn"]
+        self.invoked_function_arn = order.arn
         self.tenant_id = None
-        self.client_context = _client_context(frame.get("client_context"))
+        self.client_context = _client_context(order.client_context)
         self.identity = CognitoIdentity()
-        self._epoch_deadline_time_in_ms = int(str(frame["deadline_ms"]))
+        self._epoch_deadline_time_in_ms = order.deadline
 
     def get_remaining_time_in_millis(self) -> int:
         """Say how many milliseconds are left, never less than 0."""
@@ -104,8 +104,8 @@ class LambdaContext:
         return _shown(self, names)
 
 
-def _client_context(given: object) -> ClientContext | None:
-    if not isinstance(given, str) or not given:
+def _client_context(given: str) -> ClientContext | None:
+    if not given:
         return None
     try:
         parsed = json.loads(given)

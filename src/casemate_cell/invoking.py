@@ -5,93 +5,112 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
 
-from casemate_cell import errors, lines, marshal_json
-from casemate_cell.channel import NodeGoneError
+from casemate_cell import errors, marshal_json
+from casemate_cell.channel import (
+    BEGIN,
+    ERROR,
+    INIT_ERROR,
+    INITIALIZED,
+    INVOKE,
+    RESPONSE,
+    NodeGoneError,
+)
 from casemate_cell.context import LambdaContext
 from casemate_cell.errors import Fault
+from casemate_cell.report import report
 from casemate_cell.starting import Started
 
 TYPE_CHECKING = False  # the name is what mypy knows; `typing` costs 0.4 MiB
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from typing import Any
 
-    from casemate_cell.channel import Channel, Header
+    from casemate_cell.channel import Channel, Order
 
 RESPONSE_LIMIT = 6_291_556
 """Bytes of an answer; 6 MiB and a little, as Lambda says in its error."""
 
+_UNKNOWN_ORDER = 2
 _TRACE = "_X_AMZN_TRACE_ID"
 
 
-def serve(channel: Channel, assign: Header) -> int:
+def serve(channel: Channel, assign: Order) -> int:
     """Serve one function until the node hangs up; gives the exit status."""
-    started = Started(assign)
+    started = Started(_words(assign))
     try:
-        started.load()
+        begin = channel.receive()
+    except NodeGoneError:
+        return 0
+    if begin.kind != BEGIN:
+        return _UNKNOWN_ORDER
+    try:
+        started.load(_words(begin)["environment"])
     except SystemExit as exit_:
-        return _left(channel, "", _status(exit_), kind="init_error")
+        return _left(channel, "", _status(exit_), word=INIT_ERROR)
     except Exception as error:  # noqa: BLE001 — the tenant's module may raise anything
         document = errors.describe(error)
-        lines.report(document, as_json=started.as_json)
+        report(document, as_json=started.as_json)
         _flush()
-        channel.send({"type": "init_error"}, errors.encode(document))
+        channel.send(INIT_ERROR, errors.encode(document))
         return 1
     _flush()
-    channel.send({"type": "initialized"})
+    channel.send(INITIALIZED)
     while True:
         try:
-            frame, event = channel.receive()
+            order = channel.receive()
         except NodeGoneError:
             return 0
-        left = _answer(channel, started, frame, event)
+        if order.kind != INVOKE:
+            return _UNKNOWN_ORDER
+        left = _answer(channel, started, order)
         if left is not None:
             return left
 
 
-def _answer(
-    channel: Channel, started: Started, frame: Header, event: bytes
-) -> int | None:
+def _answer(channel: Channel, started: Started, order: Order) -> int | None:
     """Run one invocation and send its answer; an exit status if the handler exits."""
-    request_id = str(frame["id"])
-    started.carrier.request_id = request_id
-    _set_trace(frame)
+    request_id = started.running.request_id = order.id
+    _set_trace(order.trace)
+    word = RESPONSE
     try:
-        body = _run(started, frame, event)
-        kind = "response"
+        body = _run(started, order)
     except SystemExit as exit_:
         return _left(channel, request_id, _status(exit_))
     except Exception as error:  # noqa: BLE001 — the handler may raise anything
         document = errors.describe(error, request_id)
-        lines.report(document, as_json=started.as_json)
+        report(document, as_json=started.as_json)
         body = errors.encode(document)
-        kind = "error"
-    except BaseException:  # noqa: BLE001 — a process ends with these, and so does this
-        traceback.print_exc()
+        word = ERROR
+    except BaseException as error:  # noqa: BLE001 — a process ends with these
+        sys.__excepthook__(type(error), error, error.__traceback__)
         return _left(channel, request_id, 1)
-    if kind == "response" and len(body) > RESPONSE_LIMIT:
-        kind, body = "error", _too_large(len(body))
+    if word == RESPONSE and len(body) > RESPONSE_LIMIT:
+        word, body = ERROR, _too_large(len(body))
     _flush()
-    channel.send({"type": kind, "id": request_id}, body)
+    channel.send(word, body, request_id.encode())
     return None
 
 
-def _run(started: Started, frame: Mapping[str, object], event: bytes) -> bytes:
-    if started.run is None:  # the handler was loaded before any frame is read
+def _words(order: Order) -> dict[str, Any]:
+    words = marshal_json.unmarshal(order.body)
+    if not isinstance(words, dict):
+        raise NodeGoneError("an order without words")
+    return words
+
+
+def _run(started: Started, order: Order) -> bytes:
+    if started.run is None:  # the handler was loaded before any event is read
         raise Fault("Runtime.HandlerNotFound", "the handler is not loaded")
-    context = LambdaContext(started.function, frame)
-    answer = started.run(marshal_json.unmarshal(event), context)
+    context = LambdaContext(started.function, order)
+    answer = started.run(marshal_json.unmarshal(order.body), context)
     return marshal_json.marshal(answer)
 
 
-def _set_trace(frame: Mapping[str, object]) -> None:
-    variables = os.environ
-    trace = frame.get("trace")
-    if isinstance(trace, str):
-        variables[_TRACE] = trace
+def _set_trace(trace: str) -> None:
+    if trace:
+        os.environ[_TRACE] = trace
     else:
-        variables.pop(_TRACE, None)
+        os.environ.pop(_TRACE, None)
 
 
 def _too_large(size: int) -> bytes:
@@ -107,7 +126,7 @@ def _too_large(size: int) -> bytes:
 
 
 def _left(
-    channel: Channel, request_id: str, status: int, *, kind: str = "error"
+    channel: Channel, request_id: str, status: int, *, word: int = ERROR
 ) -> int:
     """Tell that the code ended the process; the node then closes the cell."""
     ending = (
@@ -121,10 +140,7 @@ def _left(
         "errorMessage": f"{prefix}Error: {ending}",
     }
     _flush()
-    header: dict[str, object] = {"type": kind}
-    if request_id:
-        header["id"] = request_id
-    channel.send(header, json.dumps(document).encode())
+    channel.send(word, json.dumps(document).encode(), request_id.encode())
     return status
 
 

@@ -1,25 +1,24 @@
 """
-The log of a function: the root logger's handler and the error report.
+The root logger's handler, as Lambda sets it up: each record is one event.
 
-One record must stay one event, while the node splits at newlines; so newlines
-inside a record travel as carriage returns, which the node turns back.
+Only a function that imports `logging` has this loaded (see `library`).
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import sys
 import time
 import traceback
 
+from casemate_cell.report import STAMP, write_event
+
 TYPE_CHECKING = False  # the name is what mypy knows; `typing` costs 0.4 MiB
 if TYPE_CHECKING:
-    from casemate_cell.errors import ErrorDocument
+    from casemate_cell.starting import Running
 
 _TEXT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s"
 _SECONDS = "%Y-%m-%dT%H:%M:%S"
-_STAMP = "%Y-%m-%dT%H:%M:%SZ"
 _OWN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
     "aws_request_id",
     "message",
@@ -31,11 +30,13 @@ _OWN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
 class LambdaLoggerFilter(logging.Filter):
     """Put the id of the invocation on each record."""
 
-    request_id = ""
+    def __init__(self, running: Running) -> None:
+        super().__init__()
+        self._running = running
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep every record."""
-        record.aws_request_id = self.request_id
+        record.aws_request_id = self._running.request_id
         return True
 
 
@@ -57,7 +58,7 @@ class JsonFormatter(logging.Formatter):
         """Write a record."""
         plain = record.msg if isinstance(record.msg, dict) and not record.args else None
         members: dict[str, object] = {
-            "timestamp": self.formatTime(record, _STAMP),
+            "timestamp": self.formatTime(record, STAMP),
             "level": record.levelname,
             "message": plain or record.getMessage(),
             "logger": record.name,
@@ -76,48 +77,19 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(members, ensure_ascii=False, default=str)
 
 
-def write_event(text: str) -> None:
-    """Write one event to standard output, newlines kept inside it."""
-    event = text.rstrip("\n").replace("\r\n", "\n").replace("\n", "\r")
-    sys.stdout.write(event + "\n")
-
-
-def report(document: ErrorDocument, *, as_json: bool) -> None:
-    """Log an error document as Lambda does: `[ERROR] Type: message`, then the stack."""
-    if as_json:
-        now = time.strftime(_STAMP, time.gmtime())
-        write_event(json.dumps({"timestamp": now, "level": "ERROR", **document}))
-        return
-    kind, message = str(document["errorType"]), str(document["errorMessage"])
-    head = f"[ERROR] {kind}: {message}" if message else f"[ERROR] {kind}"
-    stack = document["stackTrace"]
-    lines = [head, "Traceback (most recent call last):"]
-    if isinstance(stack, list):
-        lines += [line for entry in stack for line in str(entry).splitlines()]
-    write_event("\n".join(map(_kept_indent, lines)))
-
-
-def set_up(log_format: str, log_level: str) -> LambdaLoggerFilter:
-    """Give the root logger Lambda's handler; returns what carries the request id."""
+def set_up(running: Running, *, as_json: bool, level: str) -> None:
+    """Give the root logger Lambda's handler.  level: the function's, or empty."""
     logging.Formatter.converter = time.gmtime
     handler = LambdaLoggerHandler()
-    as_json = log_format.upper() == "JSON"
     handler.setFormatter(
         JsonFormatter() if as_json else logging.Formatter(_TEXT, _SECONDS)
     )
-    carrier = LambdaLoggerFilter()
-    handler.addFilter(carrier)
+    handler.addFilter(LambdaLoggerFilter(running))
     root = logging.getLogger()
-    level = {"TRACE": "DEBUG", "FATAL": "CRITICAL", "WARN": "WARNING"}.get(
-        log_level.upper(), log_level.upper()
+    name = {"TRACE": "DEBUG", "FATAL": "CRITICAL", "WARN": "WARNING"}.get(
+        level.upper(), level.upper()
     )
-    if level in logging.getLevelNamesMapping():
-        root.setLevel(level)
+    if name in logging.getLevelNamesMapping():
+        root.setLevel(name)
     root.addHandler(handler)
-    return carrier
 
-
-def _kept_indent(line: str) -> str:
-    # Viewers fold leading spaces; AWS indents with no-break spaces as well.
-    stripped = line.lstrip(" ")
-    return "\u00a0" * (len(line) - len(stripped)) + stripped

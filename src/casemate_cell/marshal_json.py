@@ -10,7 +10,6 @@ tuple is written as a list, where awslambdaric writes an object.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import sys
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 _ASCII = sys.version_info < (3, 12)
+_read = json.JSONDecoder().raw_decode
 
 
 class _Numbers:
@@ -42,7 +42,7 @@ class _Numbers:
             return value.decode()
         if _is_decimal(value):
             if value.is_nan():
-                return math.nan
+                return float("nan")
             self._texts.append(str(value))
             return f"{self._nonce}{len(self._texts) - 1}"
         kind = type(value).__name__
@@ -56,10 +56,30 @@ class _Numbers:
         return token.sub(lambda found: self._texts[int(found[1])], text)
 
 
+class _NeedsMoreError(Exception):
+    """An answer holds what the plain encoder cannot write, or has no form at all."""
+
+
+def _more(_value: object) -> object:
+    raise _NeedsMoreError
+
+
+_write = json.JSONEncoder(ensure_ascii=_ASCII, default=_more).encode
+"""For most answers; made once, because making one takes longer than using it."""
+
+
 def marshal(answer: object) -> bytes:
     """Write a handler's answer.  Raises Fault `Runtime.MarshalError`."""
     if isinstance(answer, bytes):
         return answer
+    try:
+        return _write(answer).encode()
+    except Exception:  # noqa: BLE001 — what is wrong, if anything, is told below
+        return _marshal_all(answer)
+
+
+def _marshal_all(answer: object) -> bytes:
+    """Write an answer that may hold decimals and bytes."""
     numbers = _Numbers()
     try:
         text = json.dumps(answer, ensure_ascii=_ASCII, default=numbers.default)
@@ -72,6 +92,13 @@ def marshal(answer: object) -> bytes:
 
 def unmarshal(event: bytes) -> object:
     """Read an event.  Raises Fault `Runtime.UnmarshalError`."""
+    try:
+        text = event.decode()
+        value, end = _read(text)
+        if end == len(text):
+            return value
+    except (ValueError, RecursionError):
+        pass  # white space around it, another encoding, or no JSON
     try:
         return json.loads(event)
     except (ValueError, RecursionError) as error:

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 
-from casemate_cell import handler, lines
+from casemate_cell import handler, library, marshal_json
 
 TYPE_CHECKING = False  # the name is what mypy knows; `typing` costs 0.4 MiB
 if TYPE_CHECKING:
@@ -22,46 +22,96 @@ if TYPE_CHECKING:
     from casemate_cell.handler import Handler
 
 PLATFORM_ROOT = "/var/runtime"
+TASK_ROOT = "/var/task"
+
+
+def get_ready() -> None:
+    """
+    Do on nothing what a start does: what only the first time costs is paid here.
+
+    The package's folder is looked up while it is empty.
+    """
+    sys.meta_path[-1].find_spec("handler", [TASK_ROOT])
+    facts = marshal_json.marshal({"environment": dict(os.environ)})
+    _set_environment(marshal_json.unmarshal(facts)["environment"])  # type: ignore[index] # as written
+
+
+class Running:
+    """Which invocation runs, for the log."""
+
+    __slots__ = ("request_id",)
+
+    def __init__(self) -> None:
+        self.request_id = ""
 
 
 class Started:
-    """A function that is ready to run."""
+    """A function that is assigned, then loaded, and then ready to run."""
 
-    def __init__(self, frame: Mapping[str, object]) -> None:
-        """Take the words of an `assign` frame."""
-        self.function: dict[str, object] = dict(frame["function"])  # type: ignore[call-overload] # the node's
+    def __init__(self, words: Mapping[str, object]) -> None:
+        """Take the words of an `assign` order; there may be no code yet."""
+        self.function: dict[str, object] = dict(words["function"])  # type: ignore[call-overload] # the node's
         self.as_json = str(self.function["log_format"]).upper() == "JSON"
         self.run: Handler | None = None
-        environment: dict[str, str] = dict(frame["environment"])  # type: ignore[call-overload] # the node's
-        task_root = str(frame["task_root"])
-        _enter(environment, task_root)
-        self.carrier = lines.set_up(
-            str(self.function["log_format"]),
-            environment.get("AWS_LAMBDA_LOG_LEVEL", ""),
-        )
-        self._handler_name = str(frame["handler"])
+        self.running = Running()
+        environment: dict[str, str] = dict(words["environment"])  # type: ignore[call-overload] # the node's
+        self._log_level = environment.get("AWS_LAMBDA_LOG_LEVEL", "")
+        self._handler_name = str(words["handler"])
+        self._task_root = str(words["task_root"])
+        _set_environment(environment)
+        folders = _set_paths(self._task_root, environment.get("PYTHONPATH", ""))
+        library.prefer(folders, self._logging_loaded)
 
-    def load(self) -> None:
-        """Import the handler.  Raises Fault, or what the module raises."""
+    def load(self, credentials: Mapping[str, str]) -> None:
+        """
+        Import the handler; now its code is there.
+
+        Raises Fault, or what the module raises.
+        """
+        for name, value in credentials.items():
+            os.environ[name] = value
+        finder = sys.path_importer_cache.get(self._task_root)
+        if finder is not None:  # it has seen the folder when it was empty
+            finder.invalidate_caches()
+        os.chdir(self._task_root)
         self.run = handler.find(self._handler_name)
 
+    def _logging_loaded(self) -> None:
+        # It needs `logging` itself, and is of no use without it.
+        from casemate_cell import lines  # noqa: PLC0415 — see above
 
-def _enter(environment: Mapping[str, str], task_root: str) -> None:
-    """Set exactly this environment, and the working directory and paths of Lambda."""
-    variables = os.environ
-    variables.clear()
-    variables.update(environment)
-    time.tzset()
-    os.chdir(task_root)
+        lines.set_up(self.running, as_json=self.as_json, level=self._log_level)
+
+
+def _set_paths(task_root: str, own: str) -> list[str]:
+    """
+    Set the paths of Lambda; `own` is the function's PYTHONPATH.
+
+    Gives the folders of the standard library.
+    """
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    library = [path for path in sys.path if path != PLATFORM_ROOT]
+    standard = [path for path in sys.path if path != PLATFORM_ROOT]
     sys.path[:] = [
         task_root,
         f"/opt/python/lib/{version}/site-packages",
         "/opt/python",
-        *filter(None, environment.get("PYTHONPATH", "").split(":")),
+        *filter(None, own.split(":")),
         PLATFORM_ROOT,
-        *library,
+        *standard,
     ]
     sys.path[:] = list(dict.fromkeys(sys.path))
     sys.argv[:] = [f"{PLATFORM_ROOT}/bootstrap"]
+    return standard
+
+
+def _set_environment(environment: Mapping[str, str]) -> None:
+    variables = os.environ
+    zone = variables.get("TZ")
+    for name in variables:
+        if name not in environment:
+            del variables[name]
+    # Not `update`: it is made for every kind of mapping, and takes twice as long.
+    for name, value in environment.items():
+        variables[name] = value
+    if variables.get("TZ") != zone:  # reading the zone's file takes its time
+        time.tzset()

@@ -7,25 +7,27 @@ package, and hears `unpacked` with counts, or `unpack_refused` with a reason.
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, cast
 
+from casemate_cell.channel import COUNTS, UNPACK_REFUSED, UNPACKED
 from casemate_cell.compiling import compile_tree
 from casemate_cell.zip_index import read_index
 from casemate_cell.zip_names import RefusedError
 from casemate_cell.zip_tree import Tree, Written
 
 if TYPE_CHECKING:
-    from casemate_cell.channel import Channel, Header
+    from casemate_cell.channel import Channel, Order
 
 ROOT = "/var/task"
 BYTES_LIMIT = 262_144_000
 ENTRIES_LIMIT = 50_000
 
 
-def serve(channel: Channel, frame: Header, root: str = ROOT) -> int:
-    """Unpack what came with an `unpack` frame and answer; gives the exit status."""
-    limits = cast("dict[str, object]", frame["limits"])
+def serve(channel: Channel, order: Order, root: str = ROOT) -> int:
+    """Unpack what follows an `unpack` order and answer; gives the exit status."""
+    limits = cast("dict[str, object]", json.loads(order.body))
     archive = channel.take_descriptor()
     os.umask(0o022)
     try:
@@ -36,11 +38,11 @@ def serve(channel: Channel, frame: Header, root: str = ROOT) -> int:
             entries_limit=cast("int", limits.get("entries", ENTRIES_LIMIT)),
         )
     except RefusedError as refusal:
-        channel.send({"type": "unpack_refused"}, str(refusal).encode())
+        channel.send(UNPACK_REFUSED, str(refusal).encode())
         return 0
     if limits.get("compile"):
         compile_tree(root)
-    channel.send({"type": "unpacked", "files": written.files, "bytes": written.bytes})
+    channel.send(UNPACKED, COUNTS.pack(written.files, written.bytes))
     return 0
 
 

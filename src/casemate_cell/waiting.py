@@ -14,8 +14,12 @@ _ROOT = __file__.rpartition("/")[0].rpartition("/")[0]
 def main() -> int:
     """Wait for the node's one word and do it; gives the exit status."""
     sys.path.insert(0, _ROOT)
-    from casemate_cell import invoking  # noqa: PLC0415 — the path is known only now
+    from casemate_cell import invoking, starting  # noqa: PLC0415 — the path is known only now
     from casemate_cell.channel import (  # noqa: PLC0415 — as above
+        ASSIGN,
+        HEAD,
+        UNPACK,
+        WAITING,
         Channel,
         NodeGoneError,
     )
@@ -24,18 +28,19 @@ def main() -> int:
         stream.reconfigure(  # type: ignore[union-attr] # typeshed: TextIO has none
             encoding="utf-8", errors="backslashreplace", line_buffering=True
         )
+    starting.get_ready()
     channel = Channel()
-    channel.send({"type": "waiting"})
+    channel.send(WAITING)
     try:
-        frame, _body = channel.receive()
+        order = channel.receive(HEAD)
     except NodeGoneError:
         return 0
-    if frame["type"] == "assign":
-        return invoking.serve(channel, frame)
-    if frame["type"] == "unpack":
+    if order.kind == ASSIGN:
+        return invoking.serve(channel, order)
+    if order.kind == UNPACK:
         from casemate_cell import unpacking  # noqa: PLC0415 — only a workshop needs it
 
-        return unpacking.serve(channel, frame)
+        return unpacking.serve(channel, order)
     return 2
 
 

@@ -43,12 +43,13 @@ def _no_constant(name: str) -> object:
     raise ValueError(name)
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant)
+
+
 def parse(data: bytes) -> Message:
     """Read a message.  Raises RefusedError; what it held is not repeated."""
     try:
-        message = json.loads(
-            data, object_pairs_hook=_members, parse_constant=_no_constant
-        )
+        message = _DECODER.decode(data.decode())
     except (ValueError, RecursionError):
         raise malformed("the message is not one strict JSON object") from None
     if not isinstance(message, dict):

@@ -23,6 +23,7 @@ from casemate_warden.house import Stage
 from casemate_warden.images import Image
 from casemate_warden.life import Life
 from casemate_warden.life import Stage as Step
+from casemate_warden.messages import close_all
 from casemate_warden.network import Network
 from casemate_warden.ranges import Ranges
 from casemate_warden.trees import Trees, gauge, memory_filesystem
@@ -31,6 +32,7 @@ from casemate_warden.words import Refused
 WORKSHOP_MB: Final = 512
 WORKSHOP_TMP_MB: Final = 64
 LARGEST_PACKAGE: Final = 256 << 20
+USUAL_TMP_MB: Final = 512  # Lambda's default; made ahead for every cell
 INODES_PER_MB: Final = 256
 _SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
 
@@ -54,6 +56,30 @@ class Answer:
 Steps = Generator[Job, Any, Answer]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scratch:
+    """A fresh `/tmp`, not mounted yet, and its gauge; two descriptors."""
+
+    size_mb: int
+    mount: int
+    gauge: int
+
+    @classmethod
+    def make(cls, size_mb: int, first_uid: int) -> Scratch:
+        """For the user of one cell."""
+        inodes = size_mb * INODES_PER_MB
+        mount = memory_filesystem(size_mb, inodes, first_uid, mode="1777")
+        try:
+            return cls(size_mb=size_mb, mount=mount, gauge=gauge(mount))
+        except OSError:
+            os.close(mount)
+            raise
+
+    def close(self) -> None:
+        """Both."""
+        close_all((self.mount, self.gauge))
+
+
 class Announce(Protocol):
     """Tells egress of a cell's listeners, or that it is gone."""
 
@@ -68,6 +94,7 @@ class Cell:
     name: str
     first_uid: int
     stage: Stage
+    scratch: Scratch | None  # until it is mounted
     pidfd: int = -1
     group: Group | None = None
     life: Life = field(default_factory=Life)
@@ -126,11 +153,17 @@ class Cells:
         name = f"c{secrets.token_hex(8)}"
         first_uid = self._ranges.take()
         try:
-            stage = self._house.make_stage(name, runtime)
+            scratch = Scratch.make(USUAL_TMP_MB, first_uid)
         except OSError:
             self._ranges.give_back(first_uid)
             raise
-        cell = Cell(name=name, first_uid=first_uid, stage=stage)
+        try:
+            stage = self._house.make_stage(name, runtime)
+        except OSError:
+            scratch.close()
+            self._ranges.give_back(first_uid)
+            raise
+        cell = Cell(name=name, first_uid=first_uid, stage=stage, scratch=scratch)
         self._cells[name] = cell
         return cell
 
@@ -197,14 +230,19 @@ class Cells:
         return Answer(body={})
 
     def _mount_tmp(self, cell: Cell, size_mb: int) -> int:
-        """A fresh one; the caller owns the gauge that it returns."""
-        inodes = size_mb * INODES_PER_MB
-        mount = memory_filesystem(size_mb, inodes, cell.first_uid, mode="1777")
+        """The one made ahead if its size fits, or a new one; gives its gauge away."""
+        scratch, cell.scratch = cell.scratch, None
+        if scratch is not None and scratch.size_mb != size_mb:
+            scratch.close()
+            scratch = None
+        if scratch is None:
+            scratch = Scratch.make(size_mb, cell.first_uid)
         try:
-            kernel.attach(mount, cell.stage.late["tmp"])
-            return gauge(mount)
-        finally:
-            os.close(mount)
+            self._mount(cell, "tmp", scratch.mount)
+        except OSError:
+            os.close(scratch.gauge)
+            raise
+        return scratch.gauge
 
     def _mount(self, cell: Cell, place: str, mount: int) -> None:
         """Over the root of the warden's side of a stage; no path is looked up."""
@@ -242,6 +280,8 @@ class Cells:
         return Answer(body=spent | {"oom": usage.oom})
 
     def _forget(self, cell: Cell) -> None:
+        if cell.scratch is not None:
+            cell.scratch.close()
         del self._cells[cell.name]
         self._ranges.give_back(cell.first_uid)
 

@@ -9,6 +9,7 @@ The version 2 half is written after the kernel's `cgroup-v2.rst`: untested here.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -99,30 +100,26 @@ class Group:
         }
 
     def limit(self, memory_mb: int, cpu_mb: int) -> None:
-        """A hard limit on memory, and a share of processor time after `cpu_mb`."""
+        """
+        A hard limit on memory, and a share of processor time after `cpu_mb`.
+
+        Once, and for more memory than the cell was made with: the kernel refuses the
+        order of writes otherwise. Nothing is read first, for a caller waits.
+        """
         quota = max(LEAST_QUOTA_US, PERIOD_US * cpu_mb // CORE_MB)
+        limit = str(memory_mb * MB)
         if self.version == 1:
-            self._limit_memory_v1(memory_mb * MB)
-            self._write("cpu", "cpu.cfs_burst_us", "0")
+            # Memory with swap may never be below memory alone. Some kernels are
+            # started without swap accounting; `doctor` warns of swap.
+            with contextlib.suppress(FileNotFoundError):
+                self._write("memory", _WITH_SWAP, limit)
+            self._write("memory", "memory.limit_in_bytes", limit)
             self._write("cpu", "cpu.cfs_quota_us", str(quota))
             self._write("cpu", "cpu.cfs_burst_us", str(quota))
             return
-        self._write("", "memory.max", str(memory_mb * MB))
+        self._write("", "memory.max", limit)
         self._write("", "cpu.max", f"{quota} {PERIOD_US}")
         self._write("", "cpu.max.burst", str(quota))
-
-    def _limit_memory_v1(self, limit: int) -> None:
-        """Memory with swap may never be below memory alone, so the order depends."""
-        files = [_WITH_SWAP, "memory.limit_in_bytes"]
-        if limit < int(self._read("memory", files[1])):
-            files.reverse()
-        for file in files:
-            if file != _WITH_SWAP or self._counts_swap():
-                self._write("memory", file, str(limit))
-
-    def _counts_swap(self) -> bool:
-        """Some kernels are started without swap accounting; `doctor` warns of swap."""
-        return (self._folders["memory"] / _WITH_SWAP).exists()
 
     def thaw(self) -> None:
         """Lets frozen processes run, so that a signal can reach them."""

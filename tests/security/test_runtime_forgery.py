@@ -16,21 +16,23 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from casemate.road.sandbox.frames import CODES
 from security.local_doors import gauge
 from security.probe import HANDLER, Probe
 from security.tenant import Tenant
 
 pytestmark = [pytest.mark.root, pytest.mark.platform]
 
-SPEAK = """
+SPEAK = f"""
 import struct
 control = socket.socket(fileno=os.dup(3))
 mine = context.aws_request_id
-def say(header, body=b""):
-    text = json.dumps(header).encode()
-    control.sendall(struct.pack(">II", len(text), len(body)) + text + body)
+WORDS = { {str(word): code for word, code in CODES.items()} }
+def say(word, body=b"", request_id=""):
+    name = request_id.encode()
+    control.sendall(struct.pack(">BBI", WORDS[word], len(name), len(body)) + name + body)
 def answer_to(request_id, value):
-    say({"type": "response", "id": request_id}, json.dumps(value).encode())
+    say("response", json.dumps(value).encode(), request_id)
 """
 
 NODE = """
@@ -124,12 +126,12 @@ def test_r2_one_cell_does_not_answer_for_another(tenant: Tenant) -> None:
     [
         ("answer_to(mine, 'first'); answer_to(mine, 'second')", "first"),
         (
-            "answer_to(mine, 'first'); say({'type': 'error', 'id': mine}, b'{}')",
+            "answer_to(mine, 'first'); say('error', b'{}', mine)",
             "first",
         ),
-        ("say({'type': 'init_error'}, b'{}')", "handler"),
-        ("say({'type': 'initialized'}); say({'type': 'waiting'})", "handler"),
-        ("say({'type': 'unpacked', 'files': 1, 'bytes': 1})", "handler"),
+        ("say('init_error', b'{}')", "handler"),
+        ("say('initialized'); say('waiting')", "handler"),
+        ("say('unpacked', bytes(16))", "handler"),
     ],
 )
 def test_r3_r4_the_first_answer_counts_and_only_once(
@@ -153,14 +155,16 @@ def test_r3_a_late_answer_is_dropped(probe: Probe) -> None:
 @pytest.mark.parametrize(
     "noise",
     [
-        "say({'type': 'error', 'id': mine}, b'x' * (10 << 20))",
-        "say({'type': 'response', 'id': mine}, b'1' * (7 << 20))",
+        "say('error', b'x' * (10 << 20), mine)",
+        "say('response', b'1' * (7 << 20), mine)",
         "control.sendall(b'\\xff' * 64)",
-        "control.sendall(struct.pack('>II', 1 << 31, 0))",
-        "say({'type': 'response', 'id': mine, 'cell': 'c0'}, b'1')",
-        "say({'type': 'assign'})",
-        "say({'type': 'response', 'id': 'x' * 5000}, b'1')",
-        "[say({'type': 'waiting'}) for _ in range(2000)]; time.sleep(9)",
+        "control.sendall(struct.pack('>BBI', 4, 36, (1 << 32) - 1))",
+        "control.sendall(struct.pack('>BBI', 0, 0, 0))",
+        "say('response', b'1')",
+        "say('initialized', b'', mine)",
+        "say('response', b'1', 'x' * 200)",
+        "say('response', b'1', '\\u00e9')",
+        "[say('waiting') for _ in range(2000)]; time.sleep(9)",
         "control.shutdown(2); time.sleep(9)",
     ],
 )

@@ -153,27 +153,25 @@ class Cell:
                 reason = reply.reason if reply else f"not within {seconds:g} s"
                 raise WardenGoneError(f"a new cell does not boot: {reason}")
 
-    def bind(self, function: FunctionVersion, log_stream: str, lines: Lines) -> None:
+    def bind(self, start: Start, lines: Lines) -> None:
         """Give the cell to a function, before any of its code is mounted."""
+        function = start.function
         self.life.assign()
         self.function = function
         self.key = key_of(function)
-        self.log_stream = log_stream
+        self.log_stream = start.log_stream
         self.platform = PlatformLines(function)
-        self.log.bind(function, log_stream, lines)
+        self.log.bind(function, start.log_stream, lines)
+        self._link.assign(start)
 
     async def initialise(
-        self, environment: Mapping[str, str], seconds: float
+        self, credentials: Mapping[str, str], seconds: float
     ) -> Reply | None:
         """Start the function's module; None when the time is up."""
-        function = self.function
-        if function is None:
-            return Lost("the cell has no function")
+        if self._lost is not None:  # it ended while it was assigned
+            return Lost(self._lost)
         self.life.initialise()
-        start = Start(
-            function=function, environment=environment, log_stream=self.log_stream
-        )
-        self._link.start(start)
+        self._link.begin(credentials)
         return await self._await(seconds)
 
     async def invoke(self, event: Event, seconds: float) -> Reply | None:

@@ -1,9 +1,12 @@
 """
 Control frames of a managed Python cell, from the node's side.
 
-`u32be header length, u32be body length, header (JSON), body`.  What a cell
-sends is bounded before it is kept, and typed before it is believed; the first
-byte that breaks the form ends the cell.
+    order   kind, deadline, five lengths; id, ARN, trace, client context, body
+    said    word, two lengths; id, body
+
+Numbers are of fixed size, big-endian.  What a cell says is bounded before it is
+kept, and typed before it is believed: there is nothing in it to parse but two
+lengths.  The first byte that breaks the form ends the cell.
 """
 
 from __future__ import annotations
@@ -12,20 +15,32 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final, final
 
-LENGTHS: Final = struct.Struct(">II")
-HEADER_LIMIT: Final = 4096
+ORDER: Final = struct.Struct(">BqIIIII")
+SAID: Final = struct.Struct(">BBI")
+COUNTS: Final = struct.Struct(">QQ")
+"""The body of `unpacked`: files, bytes."""
 RESPONSE_LIMIT: Final = 6_291_556
 """Bytes of an answer: 6 MiB and 100 bytes, the number in Lambda's own error."""
 ERROR_LIMIT: Final = 256 * 1024
+REFUSAL_LIMIT: Final = 4096
 ID_LIMIT: Final = 128
 COUNT_LIMIT: Final = 1 << 40
 
 
 class FrameError(Exception):
     """A cell has broken the form of its frames."""
+
+
+class Order(IntEnum):
+    """What a cell is told to do."""
+
+    ASSIGN = 1
+    INVOKE = 2
+    UNPACK = 3
+    BEGIN = 4
 
 
 class Word(StrEnum):
@@ -40,24 +55,27 @@ class Word(StrEnum):
     UNPACK_REFUSED = "unpack_refused"
 
 
-_BODY_LIMITS: Final[Mapping[Word, int]] = {
-    Word.WAITING: 0,
-    Word.INITIALIZED: 0,
-    Word.INIT_ERROR: ERROR_LIMIT,
-    Word.RESPONSE: RESPONSE_LIMIT,
-    Word.ERROR: ERROR_LIMIT,
-    Word.UNPACKED: 0,
-    Word.UNPACK_REFUSED: 4096,
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """How a word is said.  body: bytes, at least and at most; has_id: if it has one."""
+
+    word: Word
+    body: tuple[int, int]
+    has_id: bool = False
+
+
+_FORMS: Final[Mapping[int, _Form]] = {
+    1: _Form(word=Word.WAITING, body=(0, 0)),
+    2: _Form(word=Word.INITIALIZED, body=(0, 0)),
+    3: _Form(word=Word.INIT_ERROR, body=(0, ERROR_LIMIT)),
+    4: _Form(word=Word.RESPONSE, body=(0, RESPONSE_LIMIT), has_id=True),
+    5: _Form(word=Word.ERROR, body=(0, ERROR_LIMIT), has_id=True),
+    6: _Form(word=Word.UNPACKED, body=(COUNTS.size, COUNTS.size)),
+    7: _Form(word=Word.UNPACK_REFUSED, body=(0, REFUSAL_LIMIT)),
 }
-_MEMBERS: Final[Mapping[Word, frozenset[str]]] = {
-    Word.WAITING: frozenset({"type"}),
-    Word.INITIALIZED: frozenset({"type"}),
-    Word.INIT_ERROR: frozenset({"type"}),
-    Word.RESPONSE: frozenset({"type", "id"}),
-    Word.ERROR: frozenset({"type", "id"}),
-    Word.UNPACKED: frozenset({"type", "files", "bytes"}),
-    Word.UNPACK_REFUSED: frozenset({"type"}),
-}
+CODES: Final[Mapping[Word, int]] = {form.word: code for code, form in _FORMS.items()}
+"""The byte that stands for each word."""
 
 
 @final
@@ -75,10 +93,25 @@ class Said:
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
-def encode(header: Mapping[str, object], body: bytes = b"") -> bytes:
-    """Write a frame of the node's."""
-    text = _ENCODER.encode(header).encode()
-    return LENGTHS.pack(len(text), len(body)) + text + body
+def order(kind: Order, words: Mapping[str, object]) -> bytes:
+    """Write an order that is no event; its body is JSON."""
+    body = _ENCODER.encode(words).encode()
+    return ORDER.pack(kind, 0, 0, 0, 0, 0, len(body)) + body
+
+
+def event(
+    *,
+    id: str,  # noqa: A002 — its name everywhere
+    deadline_ms: int,
+    arn: str,
+    trace: str,
+    client_context: str | None,
+    payload: bytes,
+) -> bytes:
+    """Write the order to run an event.  deadline_ms: epoch milliseconds."""
+    texts = id.encode(), arn.encode(), trace.encode(), (client_context or "").encode()
+    head = ORDER.pack(Order.INVOKE, deadline_ms, *map(len, texts), len(payload))
+    return b"".join((head, *texts, payload))
 
 
 class Decoder:
@@ -86,91 +119,76 @@ class Decoder:
 
     def __init__(self) -> None:
         self._held = bytearray()
-        self._header: dict[str, object] | None = None
-        self._word = Word.WAITING
-        self._body_length = 0
         self._broken = False
 
     def feed(self, data: bytes | memoryview) -> list[Said]:
         """Take the next bytes; give what they complete.  Raises FrameError."""
         if self._broken:
             raise FrameError("the frames are broken already")
-        self._held += data
-        said: list[Said] = []
         try:
-            while (one := self._next()) is not None:
-                said.append(one)
+            return self._cut(data)
         except FrameError:
             self._broken = True
             self._held.clear()
             raise
+
+    def _cut(self, data: bytes | memoryview) -> list[Said]:
+        """Cut the frames off that are whole, and hold the rest."""
+        said: list[Said] = []
+        held = self._held
+        source = data
+        if held:
+            held += data
+            source = held
+        place = 0
+        while one := _next(source, place):
+            said.append(one[0])
+            place = one[1]
+        if source is held:
+            del held[:place]
+        else:
+            held += source[place:]
         return said
 
-    def _next(self) -> Said | None:
-        if self._header is None and not self._read_header():
-            return None
-        if self._header is None or len(self._held) < self._body_length:
-            return None
-        body = bytes(memoryview(self._held)[: self._body_length])
-        del self._held[: self._body_length]
-        header, self._header = self._header, None
-        return _said(self._word, header, body)
 
-    def _read_header(self) -> bool:
-        if len(self._held) < LENGTHS.size:
-            return False
-        header_length, body_length = LENGTHS.unpack_from(self._held)
-        if not 0 < header_length <= HEADER_LIMIT:
-            raise FrameError(f"a header of {header_length} bytes")
-        if body_length > RESPONSE_LIMIT:
-            raise FrameError(f"a body of {body_length} bytes")
-        end = LENGTHS.size + header_length
-        if len(self._held) < end:
-            return False
-        header = _parse(bytes(memoryview(self._held)[LENGTHS.size : end]))
-        del self._held[:end]
-        word = _word(header)
-        if body_length > _BODY_LIMITS[word]:
-            raise FrameError(f"a body of {body_length} bytes with `{word}`")
-        self._header, self._word, self._body_length = header, word, body_length
-        return True
+def _next(data: bytes | bytearray | memoryview, place: int) -> tuple[Said, int] | None:
+    """
+    Read one frame and give where it ends; None if it is not whole yet.
+
+    Its lengths are judged as soon as they are there.
+    """
+    start = place + SAID.size
+    if len(data) < start:
+        return None
+    code, id_length, body_length = SAID.unpack_from(data, place)
+    form = _FORMS.get(code)
+    if form is None:
+        raise FrameError(f"a frame of no known word, `{code}`")
+    least, most = form.body
+    if not least <= body_length <= most:
+        raise FrameError(f"a body of {body_length} bytes with `{form.word}`")
+    if id_length > ID_LIMIT or bool(id_length) is not form.has_id:
+        raise FrameError(f"an id of {id_length} bytes with `{form.word}`")
+    middle = start + id_length
+    end = middle + body_length
+    if len(data) < end:
+        return None
+    body = bytes(memoryview(data)[middle:end])
+    if form.word is Word.UNPACKED:
+        return _unpacked(body), end
+    name = _id(bytes(data[start:middle]))
+    return Said(word=form.word, id=name, body=body), end
 
 
-def _parse(text: bytes) -> dict[str, object]:
+def _id(raw: bytes) -> str:
     try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FrameError("a header that is not JSON") from error
-    if not isinstance(header, dict):
-        raise FrameError("a header that is not an object")
-    return header
+        return raw.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise FrameError("an id that is no id") from error
 
 
-def _word(header: Mapping[str, object]) -> Word:
-    kind = header.get("type")
-    try:
-        word = Word(kind)  # type: ignore[arg-type] # any value is judged here
-    except (ValueError, TypeError) as error:
-        raise FrameError("a frame of no known type") from error
-    if header.keys() != _MEMBERS[word]:
-        raise FrameError(f"a `{word}` with other members than its own")
-    return word
-
-
-def _said(word: Word, header: Mapping[str, object], body: bytes) -> Said:
-    request_id = header.get("id", "")
-    if not isinstance(request_id, str) or len(request_id) > ID_LIMIT:
-        raise FrameError(f"a `{word}` whose id is no id")
-    return Said(
-        word=word,
-        id=request_id,
-        body=body,
-        files=_count(header.get("files", 0)),
-        bytes=_count(header.get("bytes", 0)),
-    )
-
-
-def _count(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= COUNT_LIMIT:
+def _unpacked(body: bytes) -> Said:
+    files, size = COUNTS.unpack(body)
+    if files > COUNT_LIMIT or size > COUNT_LIMIT:
         raise FrameError("a count that is no count")
-    return value
+    return Said(word=Word.UNPACKED, files=files, bytes=size)

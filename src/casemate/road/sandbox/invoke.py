@@ -26,7 +26,7 @@ from casemate.road.sandbox.cell import Cell, Lost, Reply, key_of
 from casemate.road.sandbox.environment import environment
 from casemate.road.sandbox.frames import Said, Word
 from casemate.road.sandbox.lines import Lines, PlatformLines
-from casemate.road.sandbox.link import Event
+from casemate.road.sandbox.link import Event, Start
 from casemate.road.sandbox.pool import Pool
 from casemate.road.sandbox.results import Finding, conclude, judge
 from casemate.road.sandbox.settings import Settings
@@ -221,16 +221,18 @@ class Sandbox:
     async def _start_cold(
         self, cell: Cell, function: FunctionVersion, tree: str, seconds: float
     ) -> _Started:
+        # The cell makes itself the function's while it gets code and credentials.
         stream = self._stream_name(function)
-        cell.bind(function, stream, self._lines)
-        credentials, _assigned = await asyncio.gather(
-            self._credentials(function, cell.id),
+        variables = environment(function, {}, stream, self._settings)
+        start = Start(function=function, environment=variables, log_stream=stream)
+        cell.bind(start, self._lines)
+        _assigned, credentials = await asyncio.gather(
             self._assign(cell, function, tree),
+            self._credentials(function, cell.id),
         )
-        variables = environment(function, credentials, stream, self._settings)
         cell.log.platform(PlatformLines(function).init_start(self._clock.now()))
         before = time.perf_counter()
-        reply = await cell.initialise(variables, seconds)
+        reply = await cell.initialise(credentials, seconds)
         return _Started(cell, reply, (time.perf_counter() - before) * 1000)
 
     async def _assign(self, cell: Cell, function: FunctionVersion, tree: str) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol, final
 
 from casemate.core.function import FunctionVersion
-from casemate.road.sandbox.frames import Decoder, FrameError, Said, encode
+from casemate.road.sandbox import frames
+from casemate.road.sandbox.frames import Decoder, FrameError, Order, Said
 
 Heard = Callable[[Said], None]
 Lost = Callable[[str], None]
@@ -22,7 +23,7 @@ _BUFFER: Final = memoryview(bytearray(1 << 18))
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What a cell needs to become a function's."""
+    """What a cell needs to become a function's; its credentials come later."""
 
     function: FunctionVersion
     environment: Mapping[str, str]
@@ -45,8 +46,12 @@ class Event:
 class Link(Protocol):
     """The node's side of one cell's runtime; what comes back goes to `Heard`."""
 
-    def start(self, start: Start) -> None:
-        """Make the waiting process the function's."""
+    def assign(self, start: Start) -> None:
+        """Tell the waiting process whose it is; there may be no code yet."""
+        ...
+
+    def begin(self, credentials: Mapping[str, str]) -> None:
+        """Have it load the function, once the code is mounted."""
         ...
 
     def send(self, event: Event) -> None:
@@ -75,7 +80,7 @@ class FrameLink:
         self._open = True
         self._loop.add_reader(control, self._readable)
 
-    def start(self, start: Start) -> None:
+    def assign(self, start: Start) -> None:
         """Send `assign`."""
         function = start.function
         facts = {
@@ -88,33 +93,39 @@ class FrameLink:
             "log_stream": start.log_stream,
             "log_format": function.log_format,
         }
-        header = {
-            "type": "assign",
+        words = {
             "environment": dict(start.environment),
             "handler": function.handler,
             "function": facts,
             "task_root": "/var/task",
         }
-        self._send(encode(header))
+        self._send(frames.order(Order.ASSIGN, words))
+
+    def begin(self, credentials: Mapping[str, str]) -> None:
+        """Send `begin`."""
+        self._send(frames.order(Order.BEGIN, {"environment": dict(credentials)}))
 
     def send(self, event: Event) -> None:
         """Send `invoke`."""
-        header = {
-            "type": "invoke",
-            "id": event.id,
-            "deadline_ms": event.deadline_ms,
-            "arn": event.arn,
-            "trace": event.trace,
-            "client_context": event.client_context,
-        }
-        self._send(encode(header, event.payload))
+        frame = frames.event(
+            id=event.id,
+            deadline_ms=event.deadline_ms,
+            arn=event.arn,
+            trace=event.trace,
+            client_context=event.client_context,
+            payload=event.payload,
+        )
+        self._send(frame)
 
     def unpack(self, archive: int, limits: Mapping[str, object]) -> None:
-        """Send `unpack` with the package's memory file; for a fresh cell only."""
-        frame = encode({"type": "unpack", "limits": dict(limits)})
-        sent = socket.send_fds(self._socket, [frame], [archive])
-        if sent != len(frame):
-            self._fail("the cell does not take a first frame")
+        """Send `unpack`, then the package's memory file; for a fresh cell only."""
+        frame = frames.order(Order.UNPACK, limits)
+        # The file follows with a byte of its own: the cell reads orders without
+        # looking for descriptors.
+        sent = self._socket.send(frame)
+        sent += socket.send_fds(self._socket, [b"\0"], [archive])
+        if sent != len(frame) + 1:
+            self._fail("the cell does not take a first order")
 
     def close(self) -> None:
         """Stop listening and hang up."""

@@ -66,18 +66,26 @@ class ShellLink:
         self._control = control
         self._open = True
         self._unsent = b""
+        self._start: Start | None = None
         os.set_blocking(control, False)
 
     async def serve(self) -> None:
         """Begin to serve the Runtime API."""
         await self._api.serve()
 
-    def start(self, start: Start) -> None:
+    def assign(self, start: Start) -> None:
+        """Keep it: the shell is told all at once."""
+        self._start = start
+
+    def begin(self, credentials: Mapping[str, str]) -> None:
         """Write the script and close the shell's input."""
-        function = start.function
+        if self._start is None:
+            raise TypeError("a shell begins what it was assigned")
+        function = self._start.function
+        variables = {**self._start.environment, **credentials}
         try:
             self._unsent = script(
-                start.environment, command(function.runtime, function.memory_mb)
+                variables, command(function.runtime, function.memory_mb)
             )
         except UnfitEnvironmentError as error:
             self._lost(str(error))

@@ -16,7 +16,7 @@ import uvloop
 from casemate.core.clock import SystemClock
 from casemate.core.errors import Refusal
 from casemate.road.sandbox.cell import _DESCRIPTORS
-from casemate.road.sandbox.frames import encode
+from casemate.road.sandbox.frames import CODES, SAID, Word
 from casemate.road.sandbox.pool import START_SECONDS, Pool
 from casemate.road.sandbox.settings import Settings
 from casemate.road.sandbox.warden import Warden
@@ -70,7 +70,7 @@ class Host:
     def boot(self) -> None:
         """Have every cell that was opened say that it waits."""
         for ours in self.waiting:
-            ours.send(encode({"type": "waiting"}))
+            ours.send(SAID.pack(CODES[Word.WAITING], 0, 0))
         self.held += self.waiting
         self.waiting.clear()
 
