@@ -111,7 +111,9 @@ class Casemate:
         return {
             name: pids
             for name, pids in self.cells().items()
-            if any("waiting.py" in processes.command(pid) for pid in pids)
+            if any(
+                "casemate_cell/__pycache__/" in processes.command(pid) for pid in pids
+            )
         }
 
     def metrics(self) -> dict[str, float]:

@@ -39,10 +39,19 @@ def serve(channel: Channel, assign: Order) -> int:
     started = Started(_words(assign))
     try:
         begin = channel.receive()
+        if begin.kind != BEGIN:
+            return _UNKNOWN_ORDER
+        left = _load(channel, started, begin)
+        while left is None:
+            order = channel.receive()
+            left = _answer(channel, started, order)
     except NodeGoneError:
         return 0
-    if begin.kind != BEGIN:
-        return _UNKNOWN_ORDER
+    return left
+
+
+def _load(channel: Channel, started: Started, begin: Order) -> int | None:
+    """Load the function's code; an exit status if that fails."""
     try:
         started.load(_words(begin)["environment"])
     except SystemExit as exit_:
@@ -55,20 +64,13 @@ def serve(channel: Channel, assign: Order) -> int:
         return 1
     _flush()
     channel.send(INITIALIZED)
-    while True:
-        try:
-            order = channel.receive()
-        except NodeGoneError:
-            return 0
-        if order.kind != INVOKE:
-            return _UNKNOWN_ORDER
-        left = _answer(channel, started, order)
-        if left is not None:
-            return left
+    return None
 
 
 def _answer(channel: Channel, started: Started, order: Order) -> int | None:
     """Run one invocation and send its answer; an exit status if the handler exits."""
+    if order.kind != INVOKE:
+        return _UNKNOWN_ORDER
     request_id = started.running.request_id = order.id
     _set_trace(order.trace)
     word = RESPONSE
@@ -125,9 +127,7 @@ def _too_large(size: int) -> bytes:
     return json.dumps(document).encode()
 
 
-def _left(
-    channel: Channel, request_id: str, status: int, *, word: int = ERROR
-) -> int:
+def _left(channel: Channel, request_id: str, status: int, *, word: int = ERROR) -> int:
     """Tell that the code ended the process; the node then closes the cell."""
     ending = (
         f"Runtime exited with error: exit status {status}"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from importlib.abc import Loader
     from importlib.machinery import ModuleSpec
     from types import ModuleType
+    from typing import Any
 
 LATE = frozenset(
     {
@@ -37,7 +38,9 @@ LATE = frozenset(
 class Library:
     """A finder that stands before all others."""
 
-    def __init__(self, folders: Sequence[str], logging_loaded: Callable[[], None]):
+    def __init__(
+        self, folders: Sequence[str], logging_loaded: Callable[[], None]
+    ) -> None:
         """Take the library's folders, and what is to be done once `logging` is in."""
         self._folders = folders
         self._logging_loaded = logging_loaded
@@ -54,7 +57,8 @@ class Library:
             return None
         spec = PathFinder.find_spec(name, self._folders)
         if spec is not None and spec.loader is not None and name == "logging":
-            spec.loader = _Then(spec.loader, self._logging_loaded)
+            then: Any = _Then(spec.loader, self._logging_loaded)
+            spec.loader = then  # a loader by what it does
         return spec
 
 

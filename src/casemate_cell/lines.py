@@ -92,4 +92,3 @@ def set_up(running: Running, *, as_json: bool, level: str) -> None:
     if name in logging.getLevelNamesMapping():
         root.setLevel(name)
     root.addHandler(handler)
-

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from _frozen_importlib_external import FileFinder, PathFinder
 
 from casemate_cell import handler, library, marshal_json
 
@@ -31,7 +32,7 @@ def get_ready() -> None:
 
     The package's folder is looked up while it is empty.
     """
-    sys.meta_path[-1].find_spec("handler", [TASK_ROOT])
+    PathFinder.find_spec("handler", [TASK_ROOT])
     facts = marshal_json.marshal({"environment": dict(os.environ)})
     _set_environment(marshal_json.unmarshal(facts)["environment"])  # type: ignore[index] # as written
 
@@ -71,7 +72,7 @@ class Started:
         for name, value in credentials.items():
             os.environ[name] = value
         finder = sys.path_importer_cache.get(self._task_root)
-        if finder is not None:  # it has seen the folder when it was empty
+        if isinstance(finder, FileFinder):  # it has seen the folder when it was empty
             finder.invalidate_caches()
         os.chdir(self._task_root)
         self.run = handler.find(self._handler_name)

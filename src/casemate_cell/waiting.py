@@ -1,14 +1,13 @@
 """
 The first process of a generic Python cell: wait, then become a function or a workshop.
 
-Run as `python3.11 -I -B /var/runtime/casemate_cell/waiting.py` with the control
-stream at descriptor 3.  A script is compiled anew at each start, so it holds no
-more than the way to the modules, which have byte code.
+Run from its byte code, `python3.11 -I -B .../casemate_cell/__pycache__/waiting...pyc`,
+with the control stream at descriptor 3.
 """
 
 import sys
 
-_ROOT = __file__.rpartition("/")[0].rpartition("/")[0]
+_ROOT = __file__.partition("/casemate_cell/")[0]
 
 
 def main() -> int:

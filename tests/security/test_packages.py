@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from casemate_cell.library import LATE
 from platform_harness import zipped
 from security.archives import (
     HANDLER,
@@ -327,6 +328,29 @@ def handler(event, context):
     answer, response = tenant.invoke(tenant.deploy(zipped(files)))
     assert "FunctionError" not in response, answer
     assert answer == [[], []]
+
+
+def test_p10_a_package_does_not_take_the_place_of_the_runtime_s_modules(
+    tenant: Tenant,
+) -> None:
+    """P10: what the runtime uses is the library's, also what it loads late."""
+    source = """
+import logging, os, threading
+def handler(event, context):
+    logging.getLogger().error("said")
+    try:
+        raise ValueError("mine")
+    except ValueError:
+        logging.exception("told")
+    return sorted(os.listdir("/tmp"))
+"""
+    names = sorted(LATE | {"json", "re", "traceback", "linecache"})
+    shadows = {f"{n}.py": HOOK.format(n) + "raise SystemExit(9)\n" for n in names}
+    files: dict[str, str | bytes] = {"handler.py": source, **shadows}
+    name = tenant.deploy(zipped(files))
+    answer, response = tenant.invoke(name)
+    assert "FunctionError" not in response, answer
+    assert answer == []
 
 
 def test_p10_reading_a_package_runs_none_of_it(tenant: Tenant) -> None:

@@ -30,7 +30,8 @@ mine = context.aws_request_id
 WORDS = { {str(word): code for word, code in CODES.items()} }
 def say(word, body=b"", request_id=""):
     name = request_id.encode()
-    control.sendall(struct.pack(">BBI", WORDS[word], len(name), len(body)) + name + body)
+    head = struct.pack(">BBI", WORDS[word], len(name), len(body))
+    control.sendall(head + name + body)
 def answer_to(request_id, value):
     say("response", json.dumps(value).encode(), request_id)
 """

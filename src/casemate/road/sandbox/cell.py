@@ -19,7 +19,7 @@ from casemate.core.line import Answer
 from casemate.core.packets import close_all
 from casemate.road.sandbox.cgroup import Cgroup
 from casemate.road.sandbox.frames import Said
-from casemate.road.sandbox.life import Life, Stage
+from casemate.road.sandbox.life import Life, Stage, WrongStageError
 from casemate.road.sandbox.lines import Lines, PlatformLines
 from casemate.road.sandbox.link import Event, FrameLink, Link, Start
 from casemate.road.sandbox.logs import CellLog
@@ -153,25 +153,34 @@ class Cell:
                 reason = reply.reason if reply else f"not within {seconds:g} s"
                 raise WardenGoneError(f"a new cell does not boot: {reason}")
 
-    def bind(self, start: Start, lines: Lines) -> None:
+    def bind(self, function: FunctionVersion, log_stream: str, lines: Lines) -> None:
         """Give the cell to a function, before any of its code is mounted."""
-        function = start.function
         self.life.assign()
         self.function = function
         self.key = key_of(function)
-        self.log_stream = start.log_stream
+        self.log_stream = log_stream
         self.platform = PlatformLines(function)
-        self.log.bind(function, start.log_stream, lines)
+        self.log.bind(function, log_stream, lines)
+
+    def assign(self, environment: Mapping[str, str]) -> None:
+        """Tell the waiting process whose it is, but for its credentials."""
+        if self.function is None:
+            raise WrongStageError("only a cell that is bound is assigned")
+        start = Start(
+            function=self.function,
+            environment=environment,
+            log_stream=self.log_stream,
+        )
         self._link.assign(start)
 
-    async def initialise(
-        self, credentials: Mapping[str, str], seconds: float
-    ) -> Reply | None:
-        """Start the function's module; None when the time is up."""
-        if self._lost is not None:  # it ended while it was assigned
-            return Lost(self._lost)
-        self.life.initialise()
-        self._link.begin(credentials)
+    def begin(self, credentials: Mapping[str, str]) -> None:
+        """Have the function's module loaded; `initialised` tells what came of it."""
+        if self._lost is None:
+            self.life.initialise()
+            self._link.begin(credentials)
+
+    async def initialised(self, seconds: float) -> Reply | None:
+        """Await the module, or the end of a cell; None when the time is up."""
         return await self._await(seconds)
 
     async def invoke(self, event: Event, seconds: float) -> Reply | None:

@@ -136,18 +136,17 @@ class Decoder:
         """Cut the frames off that are whole, and hold the rest."""
         said: list[Said] = []
         held = self._held
-        source = data
         if held:
             held += data
-            source = held
+        source = held or data
         place = 0
         while one := _next(source, place):
             said.append(one[0])
             place = one[1]
-        if source is held:
+        if held:
             del held[:place]
         else:
-            held += source[place:]
+            held += data[place:]
         return said
 
 

@@ -26,7 +26,7 @@ from casemate.road.sandbox.cell import Cell, Lost, Reply, key_of
 from casemate.road.sandbox.environment import environment
 from casemate.road.sandbox.frames import Said, Word
 from casemate.road.sandbox.lines import Lines, PlatformLines
-from casemate.road.sandbox.link import Event, Start
+from casemate.road.sandbox.link import Event
 from casemate.road.sandbox.pool import Pool
 from casemate.road.sandbox.results import Finding, conclude, judge
 from casemate.road.sandbox.settings import Settings
@@ -221,18 +221,24 @@ class Sandbox:
     async def _start_cold(
         self, cell: Cell, function: FunctionVersion, tree: str, seconds: float
     ) -> _Started:
-        # The cell makes itself the function's while it gets code and credentials.
         stream = self._stream_name(function)
-        variables = environment(function, {}, stream, self._settings)
-        start = Start(function=function, environment=variables, log_stream=stream)
-        cell.bind(start, self._lines)
-        _assigned, credentials = await asyncio.gather(
-            self._assign(cell, function, tree),
-            self._credentials(function, cell.id),
+        cell.bind(function, stream, self._lines)
+        both = asyncio.gather(
+            self._assign(cell, function, tree), self._credentials(function, cell.id)
         )
-        cell.log.platform(PlatformLines(function).init_start(self._clock.now()))
+        try:
+            # Both are asked, and while they work the cell makes itself the function's.
+            await asyncio.sleep(0)
+            cell.assign(environment(function, {}, stream, self._settings))
+            _assigned, credentials = await both
+        except BaseException:
+            both.cancel()
+            raise
         before = time.perf_counter()
-        reply = await cell.initialise(credentials, seconds)
+        cell.begin(credentials)
+        # Nothing of the cell's is heard before the next await, so the line is first.
+        cell.log.platform(PlatformLines(function).init_start(self._clock.now()))
+        reply = await cell.initialised(seconds)
         return _Started(cell, reply, (time.perf_counter() - before) * 1000)
 
     async def _assign(self, cell: Cell, function: FunctionVersion, tree: str) -> None:

@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -228,7 +229,7 @@ def test_a_cell_bounds_what_it_reads() -> None:
 def test_a_descriptor_follows_an_order() -> None:
     """What comes behind a first order is not read with it, so its file arrives."""
     near, far = socket.socketpair()
-    with near, far, open(__file__, "rb") as file:
+    with near, far, Path(__file__).open("rb") as file:
         near.send(frames.order(Order.UNPACK, {}))
         socket.send_fds(near, [b"\0"], [file.fileno()])
         cell = Channel(far.detach())
