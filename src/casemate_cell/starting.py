@@ -30,7 +30,7 @@ def get_ready() -> None:
     """
     Do on nothing what a start does: what only the first time costs is paid here.
 
-    The package's folder is looked up while it is empty.
+    The package's folder is looked up while it is empty; `Started.load` knows.
     """
     PathFinder.find_spec("handler", [TASK_ROOT])
     facts = marshal_json.marshal({"environment": dict(os.environ)})
@@ -62,6 +62,9 @@ class Started:
         _set_environment(environment)
         folders = _set_paths(self._task_root, environment.get("PYTHONPATH", ""))
         library.prefer(folders, self._logging_loaded)
+        # Once more before the handler is: what that takes is then in the caches, and
+        # the node is still waiting for others.
+        PathFinder.find_spec("handler", [self._task_root])
 
     def load(self, credentials: Mapping[str, str]) -> None:
         """
