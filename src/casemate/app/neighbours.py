@@ -170,9 +170,11 @@ class Cells:
         """Run one event."""
         return await self.sandbox.run(invocation)
 
-    async def retire(self, arn: str, *, keep: str | None = None) -> None:
+    async def retire(
+        self, arn: str, *, version: str | None = None, keep: str | None = None
+    ) -> None:
         """Stop using a function's cells, but those of the revision to keep."""
-        self.sandbox.retire(arn, keep=keep)
+        self.sandbox.retire(arn, version=version, keep=keep)
 
 
 @final

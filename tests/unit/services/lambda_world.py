@@ -72,8 +72,9 @@ class Cells:
     """Gives each event back."""
 
     ran: list[Invocation] = field(default_factory=list)
-    retired: list[tuple[str, str | None]] = field(default_factory=list)
+    retired: list[tuple[str, str | None, str | None]] = field(default_factory=list)
     error: str | None = None
+    chances: list[float] = field(default_factory=list)
 
     async def run(self, invocation: Invocation, /) -> InvocationResult:
         self.ran.append(invocation)
@@ -84,8 +85,10 @@ class Cells:
             log_tail=b"tail",
         )
 
-    async def retire(self, arn: str, /, *, keep: str | None = None) -> None:
-        self.retired.append((arn, keep))
+    async def retire(
+        self, arn: str, /, *, version: str | None = None, keep: str | None = None
+    ) -> None:
+        self.retired.append((arn, version, keep))
 
 
 @dataclass
@@ -143,6 +146,7 @@ def composed(
         tokens=tokens,
         clock=clock,
         new_id=lambda: str(uuid.uuid4()),
+        chance=cells.chances.pop,
         settings=settings,
     )
 

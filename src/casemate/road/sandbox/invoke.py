@@ -118,13 +118,16 @@ class Sandbox:
         await self._pool.close()
         self._warden.stop()
 
-    def retire(self, function_arn: str, *, keep: str | None = None) -> None:
+    def retire(
+        self, function_arn: str, *, version: str | None = None, keep: str | None = None
+    ) -> None:
         """
         Stop using a function's cells: it was changed or deleted.
 
-        keep: the revision whose cells stay in use; None for none.
+        version: whose cells, None for those of all.  keep: the revision whose
+        cells stay in use; None for none.
         """
-        self._pool.retire(function_arn, keep=keep)
+        self._pool.retire(function_arn, version=version, keep=keep)
 
     def cell_function(self, cell_id: str) -> FunctionVersion | None:
         """Tell which function a live cell serves."""

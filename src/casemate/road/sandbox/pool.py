@@ -171,15 +171,20 @@ class Pool:
         if self._room:
             self._room.serve(self._find)
 
-    def retire(self, function_arn: str, *, keep: str | None = None) -> None:
+    def retire(
+        self, function_arn: str, *, version: str | None = None, keep: str | None = None
+    ) -> None:
         """
         Let a function's cells go: idle ones now, busy ones when they are done.
 
-        keep: the revision whose cells stay.
+        version: whose cells, None for those of all.  keep: the revision whose
+        cells stay.
         """
         for cell in tuple(self._cells.values()):
             key = cell.key
             if key is None or key.arn != function_arn or key.revision == keep:
+                continue
+            if version is not None and key.version != version:
                 continue
             cell.retired = True
             if cell.life.stage is Stage.IDLE:

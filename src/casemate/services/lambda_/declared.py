@@ -51,11 +51,12 @@ _ABSENT: Final[dict[str, tuple[object, ...]]] = {
 }
 """What says that a feature is not wanted."""
 
-CREATE_ONLY: Final = _ABSENT | {"PackageType": ("Zip",), "Publish": (False,)}
+CREATE_ONLY: Final = _ABSENT | {"PackageType": ("Zip",)}
 CREATE: Final = (
     *NAMED,
     *_CONFIGURATION,
     "Code.ZipFile",
+    "Publish",
     "Architectures",
     "Tags",
     *CREATE_ONLY,
@@ -64,14 +65,13 @@ CREATE: Final = (
 UPDATE_CONFIGURATION_ONLY: Final = _ABSENT
 UPDATE_CONFIGURATION: Final = (*NAMED, *_CONFIGURATION, "RevisionId", *_ABSENT)
 
-UPDATE_CODE_ONLY: Final[dict[str, tuple[object, ...]]] = {"Publish": (False,)}
 UPDATE_CODE: Final = (
     *NAMED,
     "ZipFile",
     "Architectures",
     "DryRun",
+    "Publish",
     "RevisionId",
-    *UPDATE_CODE_ONLY,
 )
 
 INVOKE_ONLY: Final[dict[str, tuple[object, ...]]] = {

@@ -21,32 +21,33 @@ from casemate.core.call import Admitted
 from casemate.core.clock import Clock
 from casemate.core.errors import Invalid
 from casemate.core.operation import Parameters, operation
-from casemate.services.lambda_ import declared, state, tagging
+from casemate.services.lambda_ import declared, publishing, state, tagging
+from casemate.services.lambda_.changes import Changed, Edit, settling
 from casemate.services.lambda_.configuration import Composer
 from casemate.services.lambda_.describe import describe
 from casemate.services.lambda_.directory import Directory
 from casemate.services.lambda_.functions import present
-from casemate.services.lambda_.model import Build, Configuration, Function
+from casemate.services.lambda_.model import Build, Configuration, Function, Version
 from casemate.services.lambda_.names import (
     FunctionRef,
     function_context,
     function_resource,
     here,
     refer,
+    unqualified,
 )
-from casemate.services.lambda_.parameters import octets, structure, text, text_map
+from casemate.services.lambda_.parameters import flag, octets, structure, text, text_map
 from casemate.services.lambda_.ports import NewId, Packages
 from casemate.services.lambda_.refusals import (
     INVALID,
     busy,
-    in_state,
+    changeable,
     invalid,
-    precondition,
 )
-from casemate.services.lambda_.settings import PACKAGE, PACKAGE_BODY, FunctionSettings
+from casemate.services.lambda_.settings import PACKAGE, PACKAGE_BODY
 from casemate.services.lambda_.settle import Settler
-from casemate.services.lambda_.store import Store, already, settling
-from casemate.services.lambda_.usage import room_for
+from casemate.services.lambda_.store import Store, already
+from casemate.services.lambda_.usage import Usages
 
 _CHANGED: Final = (
     INVALID,
@@ -66,7 +67,7 @@ class Deployment:
     settler: Settler
     composer: Composer
     packages: Packages
-    settings: FunctionSettings
+    usages: Usages
     clock: Clock
     new_id: NewId
 
@@ -94,8 +95,9 @@ class Deployment:
             raise already(ref.name)
         code = structure(call.parameters, "Code") or {}
         package = _package(octets(code, "ZipFile"))
+        publish = flag(call.parameters, "Publish")
         # (3)
-        room_for(self.store, ref.account, len(package), self.settings, new=True)
+        self._room_for(ref, package, publish=publish, functions=1)
         # (4)
         sha256 = await self._read(ref.account, configuration.runtime, package)
         function = Function(
@@ -113,9 +115,12 @@ class Deployment:
             modified_at=self.clock.now(),
             tags=tags,
         )
+        version = publishing.first(function, self.new_id()) if publish else None
+        if version is not None:
+            function = publishing.counted(function, version)
         # (5), (6)
-        await self.settler.carry(self._found(function, package))
-        return describe(function)
+        await self.settler.carry(self._found(function, version, package))
+        return describe(function, published=version)
 
     @operation(
         "UpdateFunctionCode",
@@ -123,7 +128,6 @@ class Deployment:
         resource=function_resource,
         context=function_context,
         accepts=declared.UPDATE_CODE,
-        only=declared.UPDATE_CODE_ONLY,
         mutates=True,
         body_limit=PACKAGE_BODY,
         errors=(
@@ -135,12 +139,13 @@ class Deployment:
     async def update_code(self, call: Admitted) -> Mapping[str, object]:
         """Give a function another package; a dry run only says what would be."""
         ref, deployed = present(self.directory, call)
-        ref = _unqualified(ref)
+        ref = unqualified(ref)
         self.composer.architecture(call.parameters)
         package = _package(octets(call.parameters, "ZipFile"))
-        revision = text(call.parameters, "RevisionId")
+        publish = flag(call.parameters, "Publish")
+        revision, identifier = text(call.parameters, "RevisionId"), self.new_id()
         _changeable(deployed.function, revision)
-        room_for(self.store, ref.account, len(package), self.settings, new=False)
+        self._room_for(ref, package, publish=publish)
         runtime = deployed.function.wanted.configuration.runtime
         sha256 = await self._read(ref.account, runtime, package)
         build = replace(
@@ -149,17 +154,22 @@ class Deployment:
             sha256=sha256,
             size=len(package),
         )
-        if call.parameters.get("DryRun") is True:
+        if flag(call.parameters, "DryRun"):
             return describe(deployed.function, build=build)
 
-        def edit(now: Function) -> Function:
+        def edit(now: Function) -> Edit:
             _changeable(now, revision)
-            return self._updated(
+            after = self._updated(
                 now, replace(build, configuration=now.wanted.configuration)
             )
+            if publish:
+                return self._publishing(after, identifier)
+            return Edit(function=after)
 
-        after = await self.settler.carry(self._updated_code(ref, edit, sha256, package))
-        return describe(after)
+        changed = await self.settler.carry(
+            self._updated_code(ref, edit, sha256, package)
+        )
+        return self._told(changed, published=publish)
 
     @operation(
         "UpdateFunctionConfiguration",
@@ -175,7 +185,7 @@ class Deployment:
     async def update_configuration(self, call: Admitted) -> Mapping[str, object]:
         """Change what is given of a configuration; the rest stays."""
         ref, deployed = present(self.directory, call)
-        ref = _unqualified(ref)
+        ref = unqualified(ref)
         revision = text(call.parameters, "RevisionId")
         _changeable(deployed.function, revision)
         identifier = self.new_id()
@@ -191,35 +201,68 @@ class Deployment:
                 replace(now.wanted, revision=identifier, configuration=configuration),
             )
 
-        after = await self.settler.carry(self._updated_configuration(ref, edit, sha256))
-        return describe(after)
+        changed = await self.settler.carry(
+            self._updated_configuration(ref, edit, sha256)
+        )
+        return self._told(changed, published=False)
+
+    def _room_for(
+        self, ref: FunctionRef, package: bytes, *, publish: bool, functions: int = 0
+    ) -> None:
+        """Refuse a package that there is no room for; a version holds it as well."""
+        self.usages.room_for(
+            ref.account,
+            len(package) * (2 if publish else 1),
+            functions=functions,
+            versions=int(publish),
+        )
+
+    def _publishing(self, after: Function, revision: str) -> Edit:
+        """Publish what is being updated, unless it is what was published last."""
+        last = self._last(after)
+        made = publishing.following(after, last, revision)
+        if made is last:
+            return Edit(function=after)
+        return Edit(function=publishing.counted(after, made), written=(made,))
+
+    def _told(self, changed: Changed, *, published: bool) -> Mapping[str, object]:
+        """Describe a function that was updated, or what was published of it."""
+        version = self._last(changed.after) if published else None
+        if version is None:
+            return describe(changed.after)
+        return describe(changed.after, qualifier=version.number, published=version)
+
+    def _last(self, function: Function) -> Version | None:
+        return self.store.version(function.ref, str(function.published))
 
     async def _updated_code(
         self,
         ref: FunctionRef,
-        edit: Callable[[Function], Function],
+        edit: Callable[[Function], Edit],
         sha256: str,
         package: bytes,
-    ) -> Function:
+    ) -> Changed:
         work = settling(ref, sha256)
         async with self.store.holding(ref.account, sha256):
             await self.store.begin(work)
             try:
                 await self.store.keep(ref.account, package)
-                _, after = await self.store.change(ref, edit)
+                changed = await self.store.change(ref, edit)
             finally:
                 # Of an update that was not written there is nothing to settle;
                 # the package is then let go of.
                 self.settler.start(work)
-        return after
+        self.settler.release(changed)
+        return changed
 
     async def _updated_configuration(
         self, ref: FunctionRef, edit: Callable[[Function], Function], sha256: str
-    ) -> Function:
+    ) -> Changed:
         work = settling(ref, sha256)
-        _, after = await self.store.change(ref, edit, begun=(work,))
+        changed = await self.store.change(ref, edit, begun=(work,))
         self.settler.start(work)
-        return after
+        self.settler.release(changed)
+        return changed
 
     def _next(self, parameters: Parameters, now: Function) -> Configuration:
         return self.composer.next(
@@ -234,16 +277,17 @@ class Deployment:
             modified_at=self.clock.now(),
         )
 
-    async def _found(self, function: Function, package: bytes) -> Function:
+    async def _found(
+        self, function: Function, version: Version | None, package: bytes
+    ) -> None:
         work = settling(function.ref, function.wanted.sha256)
         async with self.store.holding(function.account, function.wanted.sha256):
             await self.store.begin(work)
             try:
                 await self.store.keep(function.account, package)
-                await self.store.create(function)
+                await self.store.create(function, *([version] if version else []))
             finally:
                 self.settler.start(work)
-        return function
 
     async def _read(self, account: str, runtime: str, package: bytes) -> str:
         """Have a package read where it can do no harm; give its digest."""
@@ -264,15 +308,7 @@ def _own(call: Admitted) -> FunctionRef:
     ref = here(refer(call.parameters, call.scope), call.scope)
     if ref.account != call.scope.account:
         raise invalid("a function is made in the caller's own account only")
-    return _unqualified(ref)
-
-
-def _unqualified(ref: FunctionRef) -> FunctionRef:
-    if ref.qualifier:
-        raise invalid(
-            "This operation does not support qualified ARNs; leave the qualifier out"
-        )
-    return ref
+    return unqualified(ref)
 
 
 def _package(package: bytes | None) -> bytes:
@@ -289,10 +325,4 @@ def _package(package: bytes | None) -> bytes:
 
 
 def _changeable(function: Function, revision: str | None) -> None:
-    """Refuse a change that may not begin now."""
-    if function.life.state is state.State.PENDING:
-        raise in_state(function.life.state)
-    if function.life.busy:
-        raise busy(function.ref.arn)
-    if revision and revision != function.wanted.revision:
-        raise precondition("Lambda Function")
+    changeable(function.life, function.revision, revision, function.ref.arn)

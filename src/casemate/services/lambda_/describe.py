@@ -5,22 +5,30 @@ from __future__ import annotations
 import base64
 import datetime
 
-from casemate.services.lambda_.model import Build, Function
+from casemate.services.lambda_.model import Alias, Build, Function, Version
 from casemate.services.lambda_.names import LATEST
+from casemate.services.lambda_.state import Life
 
 
 def describe(
-    function: Function, *, qualifier: str = "", build: Build | None = None
+    function: Function,
+    *,
+    qualifier: str = "",
+    build: Build | None = None,
+    published: Version | None = None,
 ) -> dict[str, object]:
     """
     Describe a function.
 
     qualifier: as the caller gave it; the ARN then carries it.  build: what to
-    show in place of what was last asked for (a dry run's).  Members of features
-    that are not here are left out, not made up.
+    show in place of what was last asked for (a dry run's).  published: the
+    version to show in place of `$LATEST`.  Members of features that are not
+    here are left out, not made up.
     """
-    shown = build or function.wanted
+    one = published or function
+    shown = published.build if published else build or function.wanted
     configuration = shown.configuration
+    description = published.description if published else None
     arn = function.ref.arn
     described: dict[str, object] = {
         "FunctionName": function.name,
@@ -29,12 +37,14 @@ def describe(
         "Role": configuration.role_arn,
         "Handler": configuration.handler,
         "CodeSize": shown.size,
-        "Description": configuration.description,
+        "Description": configuration.description
+        if description is None
+        else description,
         "Timeout": configuration.timeout,
         "MemorySize": configuration.memory_mb,
-        "LastModified": moment(function.modified_at),
-        "CodeSha256": base64.b64encode(bytes.fromhex(shown.sha256)).decode("ascii"),
-        "Version": LATEST,
+        "LastModified": moment(one.modified_at),
+        "CodeSha256": digest(shown.sha256),
+        "Version": published.number if published else LATEST,
         "TracingConfig": {"Mode": "PassThrough"},
         "RevisionId": shown.revision,
         "PackageType": "Zip",
@@ -48,11 +58,31 @@ def describe(
     }
     if configuration.environment:
         described["Environment"] = {"Variables": dict(configuration.environment)}
-    return described | _life(function)
+    return described | _life(one.life)
 
 
-def _life(function: Function) -> dict[str, object]:
-    life = function.life
+def describe_alias(alias: Alias) -> dict[str, object]:
+    """Describe an alias; without a second version there is no routing."""
+    described: dict[str, object] = {
+        "AliasArn": alias.ref.qualified,
+        "Name": alias.alias,
+        "FunctionVersion": alias.version,
+        "Description": alias.description,
+        "RevisionId": alias.revision,
+    }
+    if alias.second:
+        described["RoutingConfig"] = {
+            "AdditionalVersionWeights": {alias.second: alias.weight}
+        }
+    return described
+
+
+def digest(sha256: str) -> str:
+    """Write a hex digest as Lambda does: in base64."""
+    return base64.b64encode(bytes.fromhex(sha256)).decode("ascii")
+
+
+def _life(life: Life) -> dict[str, object]:
     members = {
         "State": life.state.value,
         "StateReason": life.state_reason,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from casemate.core.call import Admitted
-from casemate.core.errors import Invalid
-from casemate.core.operation import anything, operation
-from casemate.seal.token import TokenError, Tokens
+from casemate.core.errors import Conflict
+from casemate.core.operation import Scope, anything, operation
+from casemate.seal.token import Tokens
+from casemate.services.lambda_ import pages
 from casemate.services.lambda_ import settings as limits
+from casemate.services.lambda_.changes import Edit
 from casemate.services.lambda_.declared import NAMED, QUALIFIED
 from casemate.services.lambda_.describe import describe
 from casemate.services.lambda_.directory import Deployed, Directory
-from casemate.services.lambda_.model import Function
+from casemate.services.lambda_.model import Alias, Function
 from casemate.services.lambda_.names import (
     LATEST,
     FunctionRef,
@@ -23,18 +26,14 @@ from casemate.services.lambda_.names import (
     here,
     refer,
 )
-from casemate.services.lambda_.parameters import integer, text
+from casemate.services.lambda_.parameters import text
 from casemate.services.lambda_.ports import Run
 from casemate.services.lambda_.refusals import INVALID, invalid, not_found
 from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.settle import Settler
-from casemate.services.lambda_.store import Store, releasing
-from casemate.services.lambda_.usage import usage
+from casemate.services.lambda_.store import Store
+from casemate.services.lambda_.usage import Usages
 
-PAGE: Final = 50
-"""Functions of one answer: AWS gives at most that many, whatever is asked for."""
-
-_MOST: Final = 10_000
 _SEEN: Final = (
     INVALID,
     "ResourceNotFoundException",
@@ -60,6 +59,7 @@ class Functions:
     directory: Directory
     settler: Settler
     run: Run
+    usages: Usages
     tokens: Tokens
     settings: FunctionSettings
 
@@ -81,7 +81,7 @@ class Functions:
         """
         ref, deployed = present(self.directory, call)
         answer: dict[str, object] = {
-            "Configuration": describe(deployed.function, qualifier=ref.qualifier),
+            "Configuration": _shown(ref, deployed),
             "Code": {"RepositoryType": "S3"},
         }
         if deployed.function.tags:
@@ -100,7 +100,7 @@ class Functions:
     async def get_configuration(self, call: Admitted) -> Mapping[str, object]:
         """Describe a function."""
         ref, deployed = present(self.directory, call)
-        return describe(deployed.function, qualifier=ref.qualifier)
+        return _shown(ref, deployed)
 
     @operation(
         "ListFunctions",
@@ -116,48 +116,53 @@ class Functions:
         """
         List the caller's functions by name, 50 at most in one answer.
 
-        `FunctionVersion=ALL` adds nothing: `$LATEST` is the only version yet,
-        and is then named in the ARNs.
+        `FunctionVersion=ALL` lists each with its versions: `$LATEST`, then the
+        published ones in their order.
         """
         scope = call.scope
-        qualifier = LATEST if text(call.parameters, "FunctionVersion") else ""
-        asked = integer(call.parameters, "MaxItems")
-        if asked is not None and not 1 <= asked <= _MOST:
-            raise invalid(f"`MaxItems` must be from 1 to {_MOST}")
-        size = min(asked or PAGE, PAGE)
-        query = f"{scope.region}/{qualifier}".encode()
-        after = self._after(call, "lambda:ListFunctions", query)
-        found = self.store.scan(
-            scope.account, scope.region, after=after, limit=size + 1
+        is_all = text(call.parameters, "FunctionVersion") == "ALL"
+        page = pages.Pages(
+            tokens=self.tokens,
+            account=scope.account,
+            operation="lambda:ListFunctions",
+            query=f"{scope.region}/{'ALL' if is_all else ''}".encode(),
         )
-        answer: dict[str, object] = {
-            "Functions": [describe(f, qualifier=qualifier) for f in found[:size]]
-        }
-        if len(found) > size:
-            answer["NextMarker"] = self.tokens.seal(
-                scope.account,
-                "lambda:ListFunctions",
-                query,
-                found[size - 1].name.encode(),
-            )
+        most, after = pages.size(call), page.after(call)
+        listed = self._all(scope, after) if is_all else self._each(scope, after, most)
+        found = list(islice(listed, most + 1))
+        answer: dict[str, object] = {"Functions": [shown for _, shown in found[:most]]}
+        if len(found) > most:
+            answer["NextMarker"] = page.next(found[most - 1][0])
         return answer
 
-    @operation(
-        "ListVersionsByFunction",
-        action="lambda:ListVersionsByFunction",
-        resource=function_resource,
-        context=function_context,
-        accepts=("FunctionName", "Marker", "MaxItems"),
-        mutates=False,
-        paginated=True,
-        errors=_SEEN,
-    )
-    async def list_versions(self, call: Admitted) -> Mapping[str, object]:
-        """List the versions: `$LATEST` alone, until versions are published here."""
-        _, deployed = present(self.directory, call)
-        if text(call.parameters, "Marker") is not None:
-            raise _bad_marker()  # there is one page, so none was ever given
-        return {"Versions": [describe(deployed.function, qualifier=LATEST)]}
+    def _each(
+        self, scope: Scope, after: str, most: int
+    ) -> Iterator[tuple[str, dict[str, object]]]:
+        """Describe functions past a name, and name them."""
+        for function in self.store.scan(
+            scope.account, scope.region, after=after, limit=most + 1
+        ):
+            yield function.name, describe(function)
+
+    def _all(self, scope: Scope, after: str) -> Iterator[tuple[str, dict[str, object]]]:
+        """Describe functions with their versions past a position: `NAME VERSION`."""
+        name, _, version = after.partition(" ")
+        if name:
+            ref = FunctionRef(account=scope.account, region=scope.region, name=name)
+            if function := self.store.read(ref):
+                yield from self._versions(function, version)
+        while found := self.store.scan(
+            scope.account, scope.region, after=name, limit=pages.PAGE
+        ):
+            for function in found:
+                yield from self._versions(function, "")
+            name = found[-1].name
+
+    def _versions(
+        self, function: Function, after: str
+    ) -> Iterator[tuple[str, dict[str, object]]]:
+        for version, shown in described(self.store, function, after):
+            yield f"{function.name} {version}", shown
 
     @operation(
         "GetFunctionConcurrency",
@@ -183,7 +188,7 @@ class Functions:
     )
     async def get_account_settings(self, call: Admitted) -> Mapping[str, object]:
         """Tell the limits of the account and what of them is used."""
-        used = usage(self.store, call.scope.account)
+        used = self.usages.of(call.scope.account)
         most = self.settings.concurrent_executions
         return {
             "AccountLimit": {
@@ -210,36 +215,71 @@ class Functions:
     )
     async def delete(self, call: Admitted) -> Mapping[str, object]:
         """
-        Remove a function, its policy and its tags in one commit.
+        Remove a function with all that is its own, or one of its versions.
 
-        Its cells end once they are idle, its package goes when no function
-        holds it.  Its log group stays, as in AWS.
+        Cells end once they are idle, a package goes when nobody holds it.  The
+        log group stays, as in AWS.  A version that is not there is no error,
+        also as in AWS; one that an alias leads to is.
         """
         ref = here(refer(call.parameters, call.scope), call.scope)
-        if ref.qualifier:
+        if ref.qualifier == LATEST:
             raise invalid(
                 "$LATEST version cannot be deleted without deleting the function."
             )
-        await self.settler.carry(self._gone(ref))
+        if not ref.qualifier:
+            await self.settler.carry(self._gone(ref))
+        elif ref.qualifier.isdigit():
+            await self.settler.carry(self._version_gone(ref))
+        else:
+            raise invalid(
+                "Deletion of aliases is not currently supported. DeleteAlias deletes "
+                "an alias; here the qualifier must be the number of a version"
+            )
         return {"StatusCode": 204}
 
-    async def _gone(self, ref: FunctionRef) -> Function:
-        gone = await self.store.delete(ref)
-        for sha256 in gone.packages:
-            self.settler.start(releasing(gone.ref, sha256))
+    async def _gone(self, ref: FunctionRef) -> None:
+        self.settler.release(await self.store.delete(ref))
         await self.run.retire(ref.arn)
-        return gone
 
-    def _after(self, call: Admitted, name: str, query: bytes) -> str:
-        marker = text(call.parameters, "Marker")
-        if not marker:
-            return ""
-        try:
-            position = self.tokens.open(call.scope.account, name, query, marker)
-        except TokenError as cause:
-            raise _bad_marker() from cause
-        return position.decode()
+    async def _version_gone(self, ref: FunctionRef) -> None:
+        def edit(now: Function) -> Edit:
+            version = self.store.version(ref, ref.qualifier)
+            if version is None:
+                return Edit(function=now)
+            names = [a.alias for a in self._aliases(ref) if ref.qualifier in a.targets]
+            if names:
+                raise Conflict(
+                    "Unable to delete version because the following aliases "
+                    f"reference it: [{', '.join(names)}]",
+                    members={"Type": "User"},
+                )
+            return Edit(function=now, removed=(version,))
+
+        self.settler.release(await self.store.change(ref, edit))
+        await self.run.retire(ref.arn, version=ref.qualifier)
+
+    def _aliases(self, ref: FunctionRef) -> Sequence[Alias]:
+        return self.store.aliases(ref, limit=self.settings.aliases)
 
 
-def _bad_marker() -> Invalid:
-    return invalid("`Marker` was not given for this account and this query")
+def described(
+    store: Store, function: Function, after: str
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """
+    Describe `$LATEST` and the versions past one, and name them.
+
+    after: `$LATEST` or a number; empty to begin with `$LATEST`.
+    """
+    if not after:
+        yield LATEST, describe(function, qualifier=LATEST)
+    number = "" if after == LATEST else after
+    while found := store.versions(function.ref, after=number, limit=pages.PAGE):
+        for version in found:
+            number = version.number
+            yield number, describe(function, qualifier=number, published=version)
+
+
+def _shown(ref: FunctionRef, deployed: Deployed) -> dict[str, object]:
+    return describe(
+        deployed.function, qualifier=ref.qualifier, published=deployed.published
+    )

@@ -34,11 +34,10 @@ from casemate.services.lambda_.names import (
     function_resource,
 )
 from casemate.services.lambda_.parameters import octets, text
-from casemate.services.lambda_.ports import Run
+from casemate.services.lambda_.ports import Chance, Run
 from casemate.services.lambda_.refusals import INVALID, in_state, invalid, not_found
 from casemate.services.lambda_.settings import CLIENT_CONTEXT, PAYLOAD, FunctionSettings
 from casemate.services.lambda_.settle import Settler
-from casemate.services.lambda_.state import State
 
 _SLACK: Final = 65_536
 """Bytes beyond a payload's limit that the front lets in, so that it is this
@@ -56,6 +55,7 @@ class Invoking:
     run: Run
     settings: FunctionSettings
     clock: Clock
+    chance: Chance
 
     @operation(
         "Invoke",
@@ -88,9 +88,7 @@ class Invoking:
         context = client_context(text(parameters, "ClientContext"))
         if kind == "DryRun":
             return {"StatusCode": 204}
-        version = deployed.version
-        if version is None or deployed.function.life.state is not State.ACTIVE:
-            version = await self._awaited(ref, deployed)
+        version = self._chosen(deployed) or await self._awaited(ref, deployed)
         tail = text(parameters, "LogType") == "Tail"
         result = await self.run.run(
             Invocation(
@@ -123,9 +121,16 @@ class Invoking:
         now = self.directory.find(ref)
         if now is None:
             raise not_found(ref.qualified)
-        if now.version is None or now.function.life.state is not State.ACTIVE:
-            raise in_state(now.function.life.state)
-        return now.version
+        version = self._chosen(now)
+        if version is None:
+            raise in_state(now.life.state)
+        return version
+
+    def _chosen(self, deployed: Deployed) -> FunctionVersion | None:
+        """Choose what runs; of an alias with two versions, by their weights."""
+        if deployed.weight and self.chance() < deployed.weight:
+            return deployed.second
+        return deployed.version
 
 
 def checked(payload: bytes) -> bytes:

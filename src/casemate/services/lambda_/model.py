@@ -1,14 +1,17 @@
-"""What is kept of a function."""
+"""What is kept of a function, of its versions and of its aliases."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import final
 
 from casemate.core.function import FunctionVersion
 from casemate.services.lambda_.names import LATEST, FunctionRef
-from casemate.services.lambda_.state import Life
+from casemate.services.lambda_.state import Life, State
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 
 
 @final
@@ -65,13 +68,93 @@ class Grant:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """
+    A published version: a build that no operation changes.
+
+    number: counts from 1 within the function, and is given once only.
+    build: as `$LATEST` had it, under a revision of its own.  description: what
+    is shown in place of the configuration's, or None.  modified_at: epoch
+    seconds, of what was published.
+    """
+
+    account: str
+    region: str
+    name: str
+    number: str
+    build: Build
+    life: Life
+    modified_at: float
+    description: str | None = None
+    grants: tuple[Grant, ...] = ()
+    policy_revision: str = ""
+
+    @property
+    def ref(self) -> FunctionRef:
+        """Give its reference."""
+        return FunctionRef(
+            account=self.account,
+            region=self.region,
+            name=self.name,
+            qualifier=self.number,
+        )
+
+    @property
+    def revision(self) -> str:
+        """Give what a change of it is conditional on."""
+        return self.build.revision
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """
+    A name for a version, or for two.
+
+    version: a number, or `$LATEST`.  second: another version, which gets
+    `weight` of the invocations (0 to 1); empty for none.  revision: a UUID, new
+    with every change.
+    """
+
+    account: str
+    region: str
+    name: str
+    alias: str
+    version: str
+    revision: str
+    description: str = ""
+    second: str = ""
+    weight: float = 0.0
+    grants: tuple[Grant, ...] = ()
+    policy_revision: str = ""
+
+    @property
+    def ref(self) -> FunctionRef:
+        """Give its reference."""
+        return FunctionRef(
+            account=self.account,
+            region=self.region,
+            name=self.name,
+            qualifier=self.alias,
+        )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Name the versions that it leads to."""
+        return (self.version, self.second) if self.second else (self.version,)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
     """
     A function, with all that goes when it goes.
 
     wanted: what was last asked for.  serving: what invocations run; None until
     the function was first Active.  They differ while an update is under way,
-    and after one that failed.  modified_at: epoch seconds.
+    and after one that failed.  modified_at: epoch seconds.  published: the
+    number of the version that was published last, whether or not it is still
+    there; 0 for none.
     """
 
     account: str
@@ -84,6 +167,7 @@ class Function:
     tags: Mapping[str, str] = field(default_factory=dict)
     grants: tuple[Grant, ...] = ()
     policy_revision: str = ""
+    published: int = 0
 
     @property
     def ref(self) -> FunctionRef:
@@ -91,24 +175,39 @@ class Function:
         return FunctionRef(account=self.account, region=self.region, name=self.name)
 
     @property
+    def revision(self) -> str:
+        """Give what a change of it is conditional on."""
+        return self.wanted.revision
+
+    @property
     def packages(self) -> frozenset[str]:
-        """Give the digests of the packages that it holds on to."""
+        """Give the digests of the packages that it holds on to, versions aside."""
         served = {self.serving.sha256} if self.serving else set()
         return frozenset({self.wanted.sha256} | served)
 
 
-def version_of(function: Function) -> FunctionVersion | None:
-    """Give what a cell needs to run it; None if it was never Active."""
-    build = function.serving
-    if build is None:
+Holder = Function | Version | Alias
+"""What a resource policy can be on."""
+
+
+def is_number(qualifier: str) -> bool:
+    """Tell whether a qualifier can be the number of a version, as versions spell it."""
+    return _NUMBER.fullmatch(qualifier) is not None
+
+
+def runnable(shown: Function | Version) -> FunctionVersion | None:
+    """Give what a cell needs to run it; None if it is not Active."""
+    build = shown.build if isinstance(shown, Version) else shown.serving
+    if build is None or shown.life.state is not State.ACTIVE:
         return None
     configuration = build.configuration
+    ref = shown.ref
     return FunctionVersion(
-        account=function.account,
-        region=function.region,
-        name=function.name,
-        arn=function.ref.arn,
-        version=LATEST,
+        account=ref.account,
+        region=ref.region,
+        name=ref.name,
+        arn=ref.arn,
+        version=ref.qualifier or LATEST,
         revision=build.revision,
         runtime=configuration.runtime,
         handler=configuration.handler,

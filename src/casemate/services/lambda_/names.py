@@ -2,10 +2,12 @@
 The names of a function: which one does the caller mean?
 
     my-function                                       in the caller's account
-    my-function:$LATEST
+    my-function:$LATEST                               a version
+    my-function:live                                  an alias
     123456789012:function:my-function
     arn:aws:lambda:us-east-1:123456789012:function:my-function
-    arn:aws:lambda:us-east-1:123456789012:function:my-function:$LATEST
+    arn:aws:lambda:us-east-1:123456789012:function:my-function:7
+    arn:aws:lambda:us-east-1:123456789012:function:my-function:live
 
 All of them come down to one `FunctionRef`, before policy is asked, so no
 spelling reaches a function by another decision.  A qualifier stays in the ARN
@@ -16,14 +18,14 @@ not speak of `:$LATEST`, and the other way round.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, final
 
 from casemate.core.arn import Arn
 from casemate.core.errors import Invalid, NotFound
 from casemate.core.operation import Parameters, Scope
-from casemate.services.lambda_.refusals import invalid, not_found
+from casemate.services.lambda_.refusals import invalid
 
 LATEST: Final = "$LATEST"
 
@@ -54,6 +56,11 @@ class FunctionRef:
     def arn(self) -> str:
         """Give the unqualified ARN."""
         return f"arn:aws:lambda:{self.region}:{self.account}:function:{self.name}"
+
+    @property
+    def whole(self) -> FunctionRef:
+        """Give the function as a whole, without the qualifier."""
+        return replace(self, qualifier="") if self.qualifier else self
 
     @property
     def qualified(self) -> str:
@@ -134,7 +141,7 @@ def refer_arn(arn: Arn) -> FunctionRef | None:
 
 def here(ref: FunctionRef, scope: Scope) -> FunctionRef:
     """
-    Hold a reference to what exists on this platform: its region, `$LATEST`.
+    Hold a reference to what exists on this platform: its region.
 
     Raises NotFound.  Only for callers that policy has let through.
     """
@@ -143,8 +150,15 @@ def here(ref: FunctionRef, scope: Scope) -> FunctionRef:
             f"Functions from '{ref.region}' are not reachable in this region "
             f"('{scope.region}')"
         )
-    if ref.qualifier not in ("", LATEST):
-        raise not_found(ref.qualified)
+    return ref
+
+
+def unqualified(ref: FunctionRef) -> FunctionRef:
+    """Hold a reference to a function as a whole.  Raises Invalid."""
+    if ref.qualifier:
+        raise invalid(
+            "This operation does not support qualified ARNs; leave the qualifier out"
+        )
     return ref
 
 

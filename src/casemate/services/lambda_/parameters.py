@@ -10,6 +10,7 @@ _typed = Typed(invalid)
 text = _typed.text
 needed = _typed.needed
 integer = _typed.integer
+flag = _typed.flag
 octets = _typed.octets
 structure = _typed.structure
 texts = _typed.texts

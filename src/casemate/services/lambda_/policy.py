@@ -1,5 +1,5 @@
 """
-The resource policy of a function, statement by statement.
+The resource policy of a function, a version or an alias, statement by statement.
 
 AddPermission writes one statement; GetPolicy shows them all as one document;
 policy evaluation gets that very document, so what is shown is what decides.
@@ -15,7 +15,7 @@ import orjson
 from casemate.core.arn import is_account
 from casemate.core.errors import Refusal
 from casemate.policy import iam
-from casemate.services.lambda_.model import Function, Grant
+from casemate.services.lambda_.model import Grant, Holder
 from casemate.services.lambda_.refusals import invalid
 
 LIMIT: Final = 20_480
@@ -25,17 +25,23 @@ ACTIONS: Final = frozenset(
     {
         "lambda:*",
         "lambda:AddPermission",
+        "lambda:CreateAlias",
+        "lambda:DeleteAlias",
         "lambda:DeleteFunction",
+        "lambda:GetAlias",
         "lambda:GetFunction",
         "lambda:GetFunctionConcurrency",
         "lambda:GetFunctionConfiguration",
         "lambda:GetPolicy",
         "lambda:InvokeFunction",
+        "lambda:ListAliases",
         "lambda:ListTags",
         "lambda:ListVersionsByFunction",
+        "lambda:PublishVersion",
         "lambda:RemovePermission",
         "lambda:TagResource",
         "lambda:UntagResource",
+        "lambda:UpdateAlias",
         "lambda:UpdateFunctionCode",
         "lambda:UpdateFunctionConfiguration",
     }
@@ -119,25 +125,25 @@ def statement(given: Grant, arn: str) -> dict[str, object]:
     return written | ({"Condition": condition} if condition else {})
 
 
-def document(function: Function) -> str:
-    """Write the whole policy as JSON text."""
-    arn = function.ref.arn
+def document(holder: Holder) -> str:
+    """Write the whole policy of a function, a version or an alias as JSON text."""
+    arn = holder.ref.qualified
     return orjson.dumps(
         {
             "Version": "2012-10-17",
             "Id": "default",
-            "Statement": [statement(given, arn) for given in function.grants],
+            "Statement": [statement(given, arn) for given in holder.grants],
         }
     ).decode()
 
 
-def compiled(function: Function) -> tuple[iam.Policy, ...]:
+def compiled(holder: Holder) -> tuple[iam.Policy, ...]:
     """Compile the policy; nothing if there is none."""
-    if not function.grants:
+    if not holder.grants:
         return ()
     return (
         iam.compile_policy(
-            document(function), name=function.ref.arn, kind=iam.Kind.RESOURCE
+            document(holder), name=holder.ref.qualified, kind=iam.Kind.RESOURCE
         ),
     )
 

@@ -11,6 +11,10 @@ NewId = Callable[[], str]
 """Makes a UUID in its text form, unpredictable."""
 
 
+Chance = Callable[[], float]
+"""Draws a number from 0, which can come, to 1, which cannot; unpredictable."""
+
+
 class Runtimes(Protocol):
     """The registry of what this node can run."""
 
@@ -67,10 +71,13 @@ class Run(Protocol):
         """Run one event; raises a Refusal when there is no room or no cell."""
         ...
 
-    async def retire(self, arn: str, /, *, keep: str | None = None) -> None:
+    async def retire(
+        self, arn: str, /, *, version: str | None = None, keep: str | None = None
+    ) -> None:
         """
         End the cells of a function once they are idle.
 
-        arn: unqualified.  keep: the revision whose cells stay; None for none.
+        arn: unqualified.  version: whose cells, None for those of all.  keep:
+        the revision whose cells stay; None for none.
         """
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casemate.core.errors import Conflict, Invalid, NotFound, Refusal
+from casemate.services.lambda_.state import Life, State
 
 INVALID = "InvalidParameterValueException"
 
@@ -33,6 +34,20 @@ def in_state(state: str) -> Conflict:
         f"in the following state: {state}",
         members={"Type": "User"},
     )
+
+
+def changeable(life: Life, latest: str, revision: str | None, arn: str) -> None:
+    """
+    Refuse a change that may not begin now.
+
+    latest: the function's revision; revision: what the caller takes for it.
+    """
+    if life.state is State.PENDING:
+        raise in_state(life.state)
+    if life.busy:
+        raise busy(arn)
+    if revision and revision != latest:
+        raise precondition("Lambda Function")
 
 
 def precondition(what: str) -> Refusal:

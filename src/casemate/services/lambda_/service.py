@@ -9,6 +9,7 @@ from casemate.core.arn import Arn
 from casemate.core.clock import Clock
 from casemate.core.operation import Operation, operations_of
 from casemate.seal.token import Tokens
+from casemate.services.lambda_.aliases import Aliases
 from casemate.services.lambda_.configuration import Composer
 from casemate.services.lambda_.deploy import Deployment
 from casemate.services.lambda_.directory import Directory
@@ -17,6 +18,7 @@ from casemate.services.lambda_.functions import Functions
 from casemate.services.lambda_.invoke import Invoking
 from casemate.services.lambda_.permissions import Permissions
 from casemate.services.lambda_.ports import (
+    Chance,
     NewId,
     Packages,
     Roles,
@@ -27,6 +29,8 @@ from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.settle import Settler
 from casemate.services.lambda_.store import Store
 from casemate.services.lambda_.tags import Tags
+from casemate.services.lambda_.usage import Usages
+from casemate.services.lambda_.versions import Versions
 from casemate.substrate.ports import Blobs, Records
 
 NAME: Final = "lambda"
@@ -54,18 +58,21 @@ class LambdaService:
         tokens: Tokens,
         clock: Clock,
         new_id: NewId,
+        chance: Chance,
         settings: FunctionSettings,
     ) -> Self:
         """Put the service together.  Nothing runs until `resume` or a call."""
         store = Store(records, blobs)
         directory = Directory(records, store)
         settler = Settler(store, run)
+        usages = Usages(records, store, settings)
         nouns = (
             Functions(
                 store=store,
                 directory=directory,
                 settler=settler,
                 run=run,
+                usages=usages,
                 tokens=tokens,
                 settings=settings,
             ),
@@ -75,7 +82,7 @@ class LambdaService:
                 settler=settler,
                 composer=Composer(settings=settings, runtimes=runtimes, roles=roles),
                 packages=packages,
-                settings=settings,
+                usages=usages,
                 clock=clock,
                 new_id=new_id,
             ),
@@ -85,6 +92,21 @@ class LambdaService:
                 run=run,
                 settings=settings,
                 clock=clock,
+                chance=chance,
+            ),
+            Versions(
+                store=store,
+                directory=directory,
+                usages=usages,
+                tokens=tokens,
+                new_id=new_id,
+            ),
+            Aliases(
+                store=store,
+                directory=directory,
+                tokens=tokens,
+                settings=settings,
+                new_id=new_id,
             ),
             Tags(store=store, directory=directory),
             Permissions(

@@ -30,7 +30,8 @@ class FunctionSettings:
     Limits and permissions that hold for every account of this node.
 
     architecture: the host's.  total_code_bytes: of all the packages of an
-    account.  functions: of an account.  pending_seconds: how long an
+    account.  functions, versions: of an account; AWS bounds them by their bytes
+    alone.  aliases: of a function.  pending_seconds: how long an
     invocation waits for a function that is being created.  start_seconds: what
     a caller waits for a cell and its initialization, beyond the timeout.
 
@@ -43,6 +44,8 @@ class FunctionSettings:
     concurrent_executions: int = 1_000
     total_code_bytes: int = 80_530_636_800
     functions: int = 5_000
+    versions: int = 20_000
+    aliases: int = 1_000
     pending_seconds: float = 10.0
     start_seconds: float = 30.0
     unsafe_secrets_in_environment: bool = False

@@ -12,14 +12,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from casemate.core.errors import NotFound, Refusal
-from casemate.services.lambda_ import state
+from casemate.services.lambda_ import publishing, state
+from casemate.services.lambda_.changes import Changed, Edit, Task, Work, settling
 from casemate.services.lambda_.model import Function
+from casemate.services.lambda_.names import LATEST
 from casemate.services.lambda_.ports import Run
-from casemate.services.lambda_.store import Store, Task, Work, releasing, settling
+from casemate.services.lambda_.store import Store
 from casemate.substrate.ports import DamagedError, SubstrateError
+
+Made = TypeVar("Made")
 
 RETRY: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between tries while the store cannot write; the last repeats."""
@@ -32,16 +36,21 @@ class Settler:
         self._store = store
         self._run = run
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._carried: set[asyncio.Task[Function]] = set()
+        self._carried: set[asyncio.Task[object]] = set()
 
     def start(self, work: Work) -> None:
         """Begin a piece of work that the store has a note of."""
         key = work.key
         task = asyncio.create_task(self._until_done(work, self._tasks.get(key)))
         self._tasks[key] = task
-        task.add_done_callback(lambda done: self._ended(key, done))
+        task.add_done_callback(lambda done: self._over(key, done))
 
-    async def carry(self, change: Coroutine[None, None, Function]) -> Function:
+    def release(self, changed: Changed) -> None:
+        """Begin to let go of the packages that a change has freed."""
+        for work in changed.freed:
+            self.start(work)
+
+    async def carry(self, change: Coroutine[None, None, Made]) -> Made:
         """
         Carry a change to its end, even if its caller leaves half way.
 
@@ -79,7 +88,7 @@ class Settler:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _ended(self, key: str, task: asyncio.Task[None]) -> None:
+    def _over(self, key: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key]
 
@@ -118,21 +127,29 @@ class Settler:
     async def _settle(self, work: Work, function: Function) -> None:
         fault = await self._fault(function)
 
-        def end(now: Function) -> Function:
+        def end(now: Function) -> Edit:
             if not now.life.busy or now.wanted != function.wanted:
-                return now
+                return Edit(function=now)
             if fault is not None:
                 life = state.broken(
                     now.life, code="InvalidZipFileException", reason=fault
                 )
-                return replace(now, life=life)
-            return replace(now, life=state.settled(now.life), serving=now.wanted)
+                return self._ended(replace(now, life=life))
+            life = state.settled(now.life)
+            return self._ended(replace(now, life=life, serving=now.wanted))
 
-        before, after = await self._store.change(work.ref, end, ended=(work,))
-        for sha256 in before.packages - after.packages:
-            self.start(releasing(work.ref, sha256))
-        if after.serving is not None:
-            await self._run.retire(after.ref.arn, keep=after.serving.revision)
+        changed = await self._store.change(work.ref, end, ended=(work,))
+        self.release(changed)
+        serving = changed.after.serving
+        if serving is not None:
+            await self._run.retire(work.ref.arn, version=LATEST, keep=serving.revision)
+
+    def _ended(self, now: Function) -> Edit:
+        """End with a function the version that was published of what is settled."""
+        last = self._store.version(now.ref, str(now.published))
+        if last is None or not last.life.busy:
+            return Edit(function=now)
+        return Edit(function=now, written=(publishing.ended(last, now),))
 
     async def _fault(self, function: Function) -> str | None:
         """Say why the wanted package cannot be served, or None."""

@@ -1,19 +1,8 @@
 """
-Lambda's keys in the substrate, and how it changes them.
+Functions, their versions, aliases and packages, as kept.
 
-    account  table             key                        value
-    tenant   lambda.functions  REGION/NAME                Function
-    tenant   lambda.packages   SHA256/REGION/NAME         bytes of the package
-    SHARED   lambda.work       ACCOUNT/REGION/NAME/SHA256/TASK {}
-
-A function is one record, so its code, policy and tags go and change as one.
-`lambda.packages` says which functions hold on to which package; it changes in
-the same commit as the function.  `lambda.work` is written before the first step
-of anything that takes several (store a package, then the function; finish an
-update; let go of a package) and removed after the last: what a crash left in
-between is found there at the next start.
-
-No part of a key can contain the `/` that separates it.
+What is written under which key is told in `changes`; here it is read and
+committed.
 """
 
 from __future__ import annotations
@@ -21,15 +10,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from casemate.core.errors import Conflict, Refusal, Unavailable
-from casemate.services.lambda_.model import Function
+from casemate.services.lambda_.changes import (
+    ALIASES,
+    FUNCTIONS,
+    PACKAGES,
+    VERSIONS,
+    WORK,
+    Changed,
+    Edit,
+    Part,
+    Work,
+    encode,
+    freed_by,
+    function_key,
+    package_changes,
+    part_changes,
+    read_work,
+    releasing,
+    version_key,
+    work_changes,
+)
+from casemate.services.lambda_.model import Alias, Function, Version, is_number
 from casemate.services.lambda_.names import FunctionRef
 from casemate.services.lambda_.refusals import busy, not_found
 from casemate.substrate.ports import (
@@ -39,56 +46,17 @@ from casemate.substrate.ports import (
     Delete,
     FullError,
     Put,
+    Record,
     Records,
     RevisionConflictError,
 )
 
-FUNCTIONS: Final = "lambda.functions"
-PACKAGES: Final = "lambda.packages"
-WORK: Final = "lambda.work"
-
 TRIES: Final = 8
 PAGE: Final = 500
 
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Function).decode
-
-
-class Task(StrEnum):
-    """What has been begun."""
-
-    SETTLE = "settle"
-    RELEASE = "release"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """Something begun: a task, a function, and the package that it is about."""
-
-    task: Task
-    ref: FunctionRef
-    sha256: str
-
-    @property
-    def key(self) -> str:
-        """Give the key of its record."""
-        ref = self.ref
-        return f"{ref.account}/{ref.region}/{ref.name}/{self.sha256}/{self.task}"
-
-
-def settling(ref: FunctionRef, sha256: str) -> Work:
-    """Name the work of bringing a creation or an update to its end."""
-    return Work(task=Task.SETTLE, ref=ref, sha256=sha256)
-
-
-def releasing(ref: FunctionRef, sha256: str) -> Work:
-    """Name the work of letting go of a package."""
-    return Work(task=Task.RELEASE, ref=ref, sha256=sha256)
-
-
-def function_key(ref: FunctionRef) -> str:
-    """Give the key of a function's record within its account."""
-    return f"{ref.region}/{ref.name}"
+_decode_version = msgspec.json.Decoder(Version).decode
+_decode_alias = msgspec.json.Decoder(Alias).decode
 
 
 class Store:
@@ -106,6 +74,46 @@ class Store:
         record = self._records.get(ref.account, FUNCTIONS, function_key(ref))
         return _decode(record.value) if record else None
 
+    def version(self, ref: FunctionRef, number: str) -> Version | None:
+        """Read a published version of a function."""
+        if not is_number(number):
+            return None
+        record = self._records.get(ref.account, VERSIONS, version_key(ref, number))
+        return _decode_version(record.value) if record else None
+
+    def versions(
+        self, ref: FunctionRef, *, after: str = "", limit: int = PAGE
+    ) -> Sequence[Version]:
+        """Read the versions of a function past a number, in their order."""
+        records = self._records.scan(
+            ref.account,
+            VERSIONS,
+            prefix=f"{function_key(ref)}/",
+            after=version_key(ref, after) if after else "",
+            limit=limit,
+        )
+        return [_decode_version(record.value) for record in records]
+
+    def alias(self, ref: FunctionRef, alias: str) -> Alias | None:
+        """Read an alias of a function."""
+        key = f"{function_key(ref)}/{alias}"
+        record = self._records.get(ref.account, ALIASES, key)
+        return _decode_alias(record.value) if record else None
+
+    def aliases(
+        self, ref: FunctionRef, *, after: str = "", limit: int = PAGE
+    ) -> Sequence[Alias]:
+        """Read the aliases of a function past a name, in the order of names."""
+        prefix = f"{function_key(ref)}/"
+        records = self._records.scan(
+            ref.account,
+            ALIASES,
+            prefix=prefix,
+            after=prefix + after if after else "",
+            limit=limit,
+        )
+        return [_decode_alias(record.value) for record in records]
+
     def scan(
         self, account: str, region: str, *, after: str = "", limit: int = PAGE
     ) -> Sequence[Function]:
@@ -121,15 +129,24 @@ class Store:
         return [_decode(record.value) for record in records]
 
     def sizes(self, account: str) -> Iterator[tuple[str, int]]:
-        """Give each package that an account's functions hold, and its bytes."""
+        """Give each hold of an account's functions on a package, and its bytes."""
         after = ""
         while page := self._records.scan(account, PACKAGES, after=after, limit=PAGE):
             for record in page:
-                yield record.key, msgspec.json.decode(record.value, type=int)
+                yield record.key, _size(record)
             after = page[-1].key
 
-    async def create(self, function: Function) -> None:
-        """Write a function that must not exist.  Raises Conflict, Unavailable."""
+    def size(self, account: str, key: str) -> int | None:
+        """Give the bytes that a hold is for; None if it is let go of."""
+        record = self._records.get(account, PACKAGES, key)
+        return _size(record) if record else None
+
+    async def create(self, function: Function, *parts: Part) -> None:
+        """
+        Write a function that must not exist, and its first parts.
+
+        Raises Conflict, Unavailable.
+        """
         with translated():
             try:
                 await self._records.commit(
@@ -137,10 +154,11 @@ class Store:
                         account=function.account,
                         table=FUNCTIONS,
                         key=function_key(function.ref),
-                        value=_encode(function),
+                        value=encode(function),
                         expected=0,
                     ),
-                    *_packages(None, function),
+                    *package_changes(None, function),
+                    *part_changes(parts, ()),
                 )
             except RevisionConflictError as lost:
                 raise already(function.name) from lost
@@ -148,16 +166,17 @@ class Store:
     async def change(
         self,
         ref: FunctionRef,
-        edit: Callable[[Function], Function],
+        edit: Callable[[Function], Function | Edit],
         *,
         begun: Sequence[Work] = (),
         ended: Sequence[Work] = (),
-    ) -> tuple[Function, Function]:
+    ) -> Changed:
         """
-        Change a function as a whole; give it as it was and as it is.
+        Change a function as a whole; say how it was and how it is.
 
-        edit is a pure function, worked out again if another change came first.
-        Packages that it no longer holds are marked as to be let go of.
+        edit writes nothing, and is worked out again if another change came
+        first; what it reads of the function's parts cannot change meanwhile.
+        Packages that are no longer held are marked as to be let go of.
         Raises NotFound, Conflict, Unavailable, and what `edit` raises.
         """
         for _ in range(TRIES):
@@ -165,27 +184,33 @@ class Store:
             if record is None:
                 raise not_found(ref.arn)
             before = _decode(record.value)
-            after = edit(before)
-            put = Put(
-                account=ref.account,
-                table=FUNCTIONS,
-                key=function_key(ref),
-                value=_encode(after),
-                expected=record.revision,
-            )
-            freed = [releasing(ref, sha) for sha in before.packages - after.packages]
+            made = edit(before)
+            made = made if isinstance(made, Edit) else Edit(function=made)
+            freed = freed_by(before, made)
             changes = (
-                put,
-                *_packages(before, after),
-                *_work((*begun, *freed), ended),
+                Put(
+                    account=ref.account,
+                    table=FUNCTIONS,
+                    key=function_key(ref),
+                    value=encode(made.function),
+                    expected=record.revision,
+                ),
+                *package_changes(before, made.function),
+                *part_changes(made.written, made.removed),
+                *work_changes((*begun, *freed), ended),
             )
             if await self._commit(changes):
-                return before, after
+                return Changed(
+                    before=before,
+                    after=made.function,
+                    written=made.written,
+                    freed=freed,
+                )
         raise busy(ref.arn)
 
-    async def delete(self, ref: FunctionRef) -> Function:
+    async def delete(self, ref: FunctionRef) -> Changed:
         """
-        Remove a function with all that is its own; give it as it was.
+        Remove a function with all that is its own; say how it was.
 
         Its packages are marked as to be let go of.  Raises NotFound, Conflict,
         Unavailable.
@@ -195,33 +220,57 @@ class Store:
             if record is None:
                 raise not_found(ref.arn)
             before = _decode(record.value)
+            parts = await self._parts_of(ref)
+            digests = {p.build.sha256 for p in parts if isinstance(p, Version)}
+            freed = tuple(
+                releasing(before.ref, sha) for sha in sorted(before.packages | digests)
+            )
             gone = Delete(
                 account=ref.account,
                 table=FUNCTIONS,
                 key=function_key(ref),
                 expected=record.revision,
             )
-            begun = [releasing(before.ref, sha) for sha in before.packages]
-            if await self._commit((gone, *_packages(before, None), *_work(begun, ()))):
-                return before
+            changes = (
+                gone,
+                *package_changes(before, None),
+                *part_changes((), parts),
+                *work_changes(freed, ()),
+            )
+            if await self._commit(changes):
+                return Changed(before=before, after=before, freed=freed)
         raise busy(ref.arn)
+
+    async def _parts_of(self, ref: FunctionRef) -> list[Part]:
+        """Read all parts of a function; others have their turn between the pages."""
+        parts: list[Part] = []
+        number = name = ""
+        while versions := self.versions(ref, after=number):
+            parts += versions
+            number = versions[-1].number
+            await asyncio.sleep(0)
+        while aliases := self.aliases(ref, after=name):
+            parts += aliases
+            name = aliases[-1].alias
+            await asyncio.sleep(0)
+        return parts
 
     async def begin(self, work: Work) -> None:
         """Note work before its first step, durably."""
         with translated():
-            await self._records.commit(*_work((work,), ()))
+            await self._records.commit(*work_changes((work,), ()))
 
     async def end(self, work: Work) -> None:
         """Note that nothing of the work is left."""
         with translated():
-            await self._records.commit(*_work((), (work,)))
+            await self._records.commit(*work_changes((), (work,)))
 
     def begun(self) -> Sequence[Work]:
         """List the work that was begun and has not ended, of all accounts."""
         found: list[Work] = []
         after = ""
         while page := self._records.scan(SHARED, WORK, after=after, limit=PAGE):
-            found.extend(_read_work(record.key) for record in page)
+            found.extend(read_work(record.key) for record in page)
             after = page[-1].key
         return found
 
@@ -284,41 +333,5 @@ def _full() -> Refusal:
     )
 
 
-def _packages(before: Function | None, after: Function | None) -> list[Change]:
-    """Change which packages are held, from one state of a function to the next."""
-    one = before or after
-    if one is None:
-        return []
-    old = before.packages if before else frozenset()
-    new = after.packages if after else frozenset()
-    size = _encode(one.wanted.size if after is None else after.wanted.size)
-    return [
-        *(
-            Delete(account=one.account, table=PACKAGES, key=_held(one, sha))
-            for sha in sorted(old - new)
-        ),
-        *(
-            Put(account=one.account, table=PACKAGES, key=_held(one, sha), value=size)
-            for sha in sorted(new - old)
-        ),
-    ]
-
-
-def _held(function: Function, sha256: str) -> str:
-    return f"{sha256}/{function_key(function.ref)}"
-
-
-def _work(begun: Sequence[Work], ended: Sequence[Work]) -> list[Change]:
-    return [
-        *(Put(account=SHARED, table=WORK, key=w.key, value=b"{}") for w in begun),
-        *(Delete(account=SHARED, table=WORK, key=w.key) for w in ended),
-    ]
-
-
-def _read_work(key: str) -> Work:
-    account, region, name, sha256, task = key.split("/")
-    return Work(
-        task=Task(task),
-        ref=FunctionRef(account=account, region=region, name=name),
-        sha256=sha256,
-    )
+def _size(record: Record) -> int:
+    return msgspec.json.decode(record.value, type=int)

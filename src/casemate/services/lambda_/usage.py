@@ -2,47 +2,128 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import final
 
 from casemate.core.errors import Refusal
+from casemate.services.lambda_.changes import PACKAGES
 from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.store import Store
+from casemate.substrate.ports import Records
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Functions of an account, and the bytes of their packages."""
+    """
+    Functions of an account, their published versions, and bytes of packages.
+
+    Each version counts with the whole of its package, as on AWS, and so does
+    one that a function serves while it gets another.
+    """
 
     functions: int
+    versions: int
     bytes: int
 
 
-def usage(store: Store, account: str) -> Usage:
-    """Count.  A package that a function serves while it gets another counts too."""
-    names: set[str] = set()
-    total = 0
-    for key, size in store.sizes(account):
-        names.add(key.partition("/")[2])
-        total += size
-    return Usage(functions=len(names), bytes=total)
+@final
+@dataclass(slots=True)
+class _Account:
+    """The holds of an account, by key, and their sums."""
+
+    sizes: dict[str, int] = field(default_factory=dict)
+    functions: Counter[str] = field(default_factory=Counter)
+    versions: int = 0
+    bytes: int = 0
+
+    def set(self, key: str, size: int | None) -> None:
+        """Note what a hold is now; None: it is let go of."""
+        name, is_version = _named(key)
+        if (before := self.sizes.pop(key, None)) is not None:
+            self._count(name, -1, is_version=is_version)
+            self.bytes -= before
+        if size is not None:
+            self.sizes[key] = size
+            self._count(name, 1, is_version=is_version)
+            self.bytes += size
+
+    def _count(self, name: str, by: int, *, is_version: bool) -> None:
+        if is_version:
+            self.versions += by
+            return
+        self.functions[name] += by
+        if not self.functions[name]:
+            del self.functions[name]
 
 
-def room_for(
-    store: Store, account: str, size: int, settings: FunctionSettings, *, new: bool
-) -> None:
-    """Refuse a package that an account has no room for."""
-    used = usage(store, account)
-    if used.bytes + size > settings.total_code_bytes:
-        raise Refusal(
-            f"Code storage limit exceeded: the account uses {used.bytes} of "
-            f"{settings.total_code_bytes} bytes; delete what is not needed",
-            code="CodeStorageExceededException",
+class Usages:
+    """
+    Counts what accounts use.
+
+    An account is counted once, when it is first asked about, and then followed
+    commit by commit: an account of many versions would be read whole for each
+    new one otherwise.
+    """
+
+    def __init__(
+        self, records: Records, store: Store, settings: FunctionSettings
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._accounts: dict[str, _Account] = {}
+        records.watch(PACKAGES, self._changed)
+
+    def of(self, account: str) -> Usage:
+        """Say what an account uses."""
+        found = self._accounts.get(account)
+        if found is None:
+            found = _Account()
+            for key, size in self._store.sizes(account):
+                found.set(key, size)
+            self._accounts[account] = found
+        return Usage(
+            functions=len(found.functions), versions=found.versions, bytes=found.bytes
         )
-    if new and used.functions >= settings.functions:
-        raise Refusal(
-            f"the account has {used.functions} functions, which is the most that this "
-            "platform's operator allows; delete what is not needed",
-            code="CodeStorageExceededException",
-        )
+
+    def room_for(
+        self, account: str, size: int, *, functions: int = 0, versions: int = 0
+    ) -> None:
+        """
+        Refuse what an account has no room for.
+
+        size: bytes of the packages that come in.  functions, versions: how many
+        of them are to be made.
+        """
+        used, most = self.of(account), self._settings
+        if used.bytes + size > most.total_code_bytes:
+            raise _exceeded(
+                f"Code storage limit exceeded: the account uses {used.bytes} of "
+                f"{most.total_code_bytes} bytes; delete what is not needed"
+            )
+        if functions and used.functions + functions > most.functions:
+            raise _exceeded(_full(used.functions, "functions"))
+        if versions and used.versions + versions > most.versions:
+            raise _exceeded(_full(used.versions, "published versions"))
+
+    def _changed(self, account: str, key: str) -> None:
+        if (found := self._accounts.get(account)) is not None:
+            found.set(key, self._store.size(account, key))
+
+
+def _named(key: str) -> tuple[str, bool]:
+    """Give the function that a hold is for, and whether it is a version's."""
+    _, region, name, *number = key.split("/")
+    return f"{region}/{name}", bool(number)
+
+
+def _full(count: int, what: str) -> str:
+    return (
+        f"the account has {count} {what}, which is the most that this platform's "
+        "operator allows; delete what is not needed"
+    )
+
+
+def _exceeded(reason: str) -> Refusal:
+    return Refusal(reason, code="CodeStorageExceededException")

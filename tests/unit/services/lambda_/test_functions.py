@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from casemate.core.errors import Conflict, Denied, Invalid, NotFound, Refusal
+from casemate.services.lambda_.changes import settling
 from casemate.services.lambda_.model import Function
 from casemate.services.lambda_.names import FunctionRef
 from casemate.services.lambda_.settings import FunctionSettings
-from casemate.services.lambda_.store import Store, settling
+from casemate.services.lambda_.store import Store
 from casemate.substrate.ports import SHARED
 from unit.services.calls import ACCOUNT, OTHER_ACCOUNT, REGION
 from unit.services.lambda_world import ROLE, ZIP, World, composed, given, world
@@ -214,7 +215,7 @@ def test_new_code_replaces_the_old(tmp_path: Path) -> None:
         await w.settled()
         with pytest.raises(KeyError):
             await w.store.blobs.get(ACCOUNT, SHA)
-        assert w.cells.retired[-1] == (ARN, second["RevisionId"])
+        assert w.cells.retired[-1] == (ARN, "$LATEST", second["RevisionId"])
         with pytest.raises(Refusal) as stale:
             await w.call(
                 "UpdateFunctionCode",
@@ -303,7 +304,7 @@ def test_a_shared_package_goes_with_its_last_function(tmp_path: Path) -> None:
         await w.call("DeleteFunction", FunctionName="f")
         await w.settled()
         assert await w.store.blobs.get(ACCOUNT, SHA) == ZIP
-        assert (ARN, None) in w.cells.retired
+        assert (ARN, None, None) in w.cells.retired
         await w.call("DeleteFunction", FunctionName="g")
         await w.settled()
         with pytest.raises(KeyError):
