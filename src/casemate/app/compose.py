@@ -309,7 +309,7 @@ def _functions(
         tokens=site.tokens,
         clock=site.clock,
         new_id=lambda: str(uuid.uuid4()),
-        chance=_chance,
+        chance=chance,
         settings=FunctionSettings(
             architecture=os.uname().machine,
             concurrent_executions=_LIMITS.places,
@@ -320,7 +320,7 @@ def _functions(
     )
 
 
-def _chance() -> float:
+def chance() -> float:
     """Draw a number from 0, which can come, to 1, which cannot, in steps of 2^-53."""
     return (int.from_bytes(os.urandom(7)) >> 3) * 2.0**-53
 

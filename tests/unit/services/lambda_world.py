@@ -76,6 +76,9 @@ class Cells:
     error: str | None = None
     chances: list[float] = field(default_factory=list)
 
+    def draw(self) -> float:
+        return self.chances.pop()
+
     async def run(self, invocation: Invocation, /) -> InvocationResult:
         self.ran.append(invocation)
         return InvocationResult(
@@ -146,7 +149,7 @@ def composed(
         tokens=tokens,
         clock=clock,
         new_id=lambda: str(uuid.uuid4()),
-        chance=cells.chances.pop,
+        chance=cells.draw,
         settings=settings,
     )
 

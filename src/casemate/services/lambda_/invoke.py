@@ -123,7 +123,8 @@ class Invoking:
             raise not_found(ref.qualified)
         version = self._chosen(now)
         if version is None:
-            raise in_state(now.life.state)
+            first = now.version is None
+            raise in_state(now.life.state if first else "Pending or Failed")
         return version
 
     def _chosen(self, deployed: Deployed) -> FunctionVersion | None:
