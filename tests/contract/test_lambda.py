@@ -41,8 +41,7 @@ def test_every_operation_answers(lambda_: Any, role: str, account: str) -> None:
         _updated(lambda_)
         _tagged(lambda_, made["FunctionArn"])
         _permitted(lambda_, account)
-        versions = lambda_.list_versions_by_function(**name)["Versions"]
-        assert ["$LATEST"] == [v["Version"] for v in versions]
+        _released(lambda_)
         pages = lambda_.get_paginator("list_functions").paginate()
         assert "life" in {f["FunctionName"] for p in pages for f in p["Functions"]}
         assert {} == {
@@ -72,6 +71,22 @@ def _updated(lambda_: Any) -> None:
         now["Description"],
         now["LastUpdateStatus"],
     )
+
+
+def _released(lambda_: Any) -> None:
+    """A version, an alias of it, and both gone again."""
+    name = {"FunctionName": "life"}
+    made = lambda_.publish_version(**name, Description="kept")
+    lambda_.get_waiter("published_version_active").wait(**name, Qualifier="1")
+    versions = lambda_.list_versions_by_function(**name)["Versions"]
+    assert ["$LATEST", made["Version"]] == [v["Version"] for v in versions]
+    alias = {**name, "Name": "live"}
+    lambda_.create_alias(**alias, FunctionVersion="1")
+    lambda_.update_alias(**alias, Description="of version 1")
+    assert "of version 1" == lambda_.get_alias(**alias)["Description"]
+    assert ["live"] == [a["Name"] for a in lambda_.list_aliases(**name)["Aliases"]]
+    lambda_.delete_alias(**alias)
+    lambda_.delete_function(**name, Qualifier="1")
 
 
 def _tagged(lambda_: Any, arn: str) -> None:
@@ -185,7 +200,6 @@ UNENFORCED: list[tuple[str, dict[str, Any]]] = [
     ("TracingConfig.Mode", {"TracingConfig": {"Mode": "Active"}}),
     ("VpcConfig.SubnetIds", {"VpcConfig": {"SubnetIds": ["subnet-1"]}}),
     ("PackageType", {"PackageType": "Image"}),
-    ("Publish", {"Publish": True}),
     ("SnapStart.ApplyOn", {"SnapStart": {"ApplyOn": "PublishedVersions"}}),
     (
         "DeadLetterConfig.TargetArn",

@@ -70,6 +70,10 @@ def theirs(tenant: Tenant) -> str:
     iam.create_policy(PolicyName=HERE, PolicyDocument=json.dumps(document))
     tenant.deploy("def handler(e, c):\n    print('secret')\n    return 1\n", HERE)
     tenant.client("sqs").create_queue(QueueName=HERE)
+    functions = tenant.client("lambda")
+    functions.publish_version(FunctionName=HERE)
+    functions.create_alias(FunctionName=HERE, Name="live", FunctionVersion="1")
+    assert tenant.invoke(f"{HERE}:live")[0] == 1
     assert tenant.invoke(HERE)[0] == 1
     return tenant.account
 
@@ -124,6 +128,44 @@ ASKED: dict[str, tuple[str, Callable[[Any, Named], object]]] = {
     "versions": (
         "lambda",
         lambda c, n: c.list_versions_by_function(FunctionName=n.function),
+    ),
+    "publish": ("lambda", lambda c, n: c.publish_version(FunctionName=n.function)),
+    "a version": (
+        "lambda",
+        lambda c, n: c.get_function(FunctionName=n.function, Qualifier="1"),
+    ),
+    "run an alias": (
+        "lambda",
+        lambda c, n: c.invoke(FunctionName=f"{n.function}:live"),
+    ),
+    "delete a version": (
+        "lambda",
+        lambda c, n: c.delete_function(FunctionName=n.function, Qualifier="1"),
+    ),
+    "aliases": ("lambda", lambda c, n: c.list_aliases(FunctionName=n.function)),
+    "get alias": (
+        "lambda",
+        lambda c, n: c.get_alias(FunctionName=n.function, Name="live"),
+    ),
+    "make alias": (
+        "lambda",
+        lambda c, n: c.create_alias(
+            FunctionName=n.function, Name="mine", FunctionVersion="1"
+        ),
+    ),
+    "lead alias elsewhere": (
+        "lambda",
+        lambda c, n: c.update_alias(
+            FunctionName=n.function, Name="live", FunctionVersion="$LATEST"
+        ),
+    ),
+    "delete alias": (
+        "lambda",
+        lambda c, n: c.delete_alias(FunctionName=n.function, Name="live"),
+    ),
+    "policy of an alias": (
+        "lambda",
+        lambda c, n: c.get_policy(FunctionName=n.function, Qualifier="live"),
     ),
     "concurrency": (
         "lambda",

@@ -235,6 +235,35 @@ def _event(payload: str) -> str:
 
 
 @app.command()
+def rollback(
+    name: Name,
+    alias: Annotated[str, typer.Argument(help="The alias that is to go back.")],
+    *,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="The version to go to.  [default: the one before]",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    data: Data = None,
+    account: Account = None,
+) -> None:
+    """Lead an alias back to the version before, or to another."""
+    from casemate.cli import rollback as back
+
+    session.adopt(data, account)
+    move = back.plan(name, alias, to)
+    done = move.is_needed and not dry_run
+    if done:
+        back.carry_out(move)
+    typer.echo(move.told(done=done))
+
+
+@app.command()
 def logs(
     name: Name,
     *,

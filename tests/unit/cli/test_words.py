@@ -18,6 +18,7 @@ BIN = Path(sys.executable).parent
 NOBODY = 65_534
 WORDS = (
     *("up", "doctor", "env", "aws", "status", "invoke", "logs", "why"),
+    "rollback",
     *("account", "audit"),
 )
 
