@@ -23,6 +23,7 @@ from casemate.app.neighbours import (
     CellCredentials,
     Cells,
     Checkpoints,
+    FunctionShares,
     NewKeys,
     SigningKeys,
     StoredCode,
@@ -242,7 +243,9 @@ def compose(site: Site) -> House:
     rules.prove(operations)
     metrics = Metrics()
     replays = Replays(since=clock.now()) if settings.replay == "refuse" else None
-    admit = Admit(limits=_LIMITS, clock=clock)
+    admit = Admit(
+        limits=_LIMITS, shares=FunctionShares(functions=functions), clock=clock
+    )
     authn = Authn(
         keys=SigningKeys(keyholder=site.keyholder),
         directory=directory,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from casemate.app.witness import Witness
+from casemate.core.call import Sound
 from casemate.core.clock import Clock
 from casemate.core.errors import Unavailable
 from casemate.core.function import FunctionVersion, Invocation, InvocationResult
@@ -30,6 +31,8 @@ from casemate.seal.keyholder import (
 )
 from casemate.services.casemate_.accounts import Accounts
 from casemate.services.iam.directory import Directory, Role
+from casemate.services.lambda_.reservations import Share
+from casemate.services.lambda_.service import INVOKE, LambdaService
 from casemate.substrate.ports import Blobs, SubstrateError
 
 CELL_SESSION: Final = 4 * 3600
@@ -175,6 +178,25 @@ class Cells:
     ) -> None:
         """Stop using a function's cells, but those of the revision to keep."""
         self.sandbox.retire(arn, version=version, keep=keep)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionShares:
+    """What functions have reserved, as admission knows it."""
+
+    functions: LambdaService
+
+    def share(self, sound: Sound) -> Share | None:
+        """Give the share of the function that a call runs, if it runs one."""
+        arrival = sound.allowed.known.arrival
+        if arrival.operation.action != INVOKE:
+            return None
+        return self.functions.share(arrival.parameters, sound.allowed.known.scope)
+
+    def places(self, account: str) -> int:
+        """Count the places that an account has set aside."""
+        return self.functions.reservations.places(account)
 
 
 @final

@@ -20,7 +20,8 @@ class FunctionVersion:
     revision: changes with every update of code or configuration, so a cell of
     an older revision is never used for a newer one.
     memory_mb: MiB; ephemeral_mb: MiB; timeout: seconds.
-    log_group: its name in CloudWatch Logs.
+    log_group: its name in CloudWatch Logs.  line: in which of its account's
+    lines its calls wait for a cell; empty for the one that most share.
     """
 
     account: str
@@ -40,6 +41,7 @@ class FunctionVersion:
     environment: Mapping[str, str]
     log_group: str
     log_format: str = "Text"
+    line: str = ""
 
 
 @final

@@ -19,7 +19,8 @@ class Settings:
     again after this, so that its session's credentials never run out inside an
     invocation; sessions must last `life` and 900 s more.
     init: Lambda's bound on the first run of the module.  claim: how long a call
-    may wait for a cell.  waiting_per_account: calls of one account that may.
+    may wait for a cell.  waiting_per_account: calls of one account that may,
+    those aside that wait in a line of their function's own.
     trees_mb: unpacked packages, kept or being made; the warden's own bound.
     """
 

@@ -5,14 +5,16 @@ What is kept of functions, under which keys, and what a change of it writes.
     tenant   lambda.functions  REGION/NAME                Function
     tenant   lambda.versions   REGION/NAME/NUMBER         Version
     tenant   lambda.aliases    REGION/NAME/ALIAS          Alias
+    tenant   lambda.reserved   REGION/NAME                Reserved
     tenant   lambda.packages   SHA256/REGION/NAME         bytes of the package
     tenant   lambda.packages   SHA256/REGION/NAME/NUMBER  bytes of the package
     SHARED   lambda.work       ACCOUNT/REGION/NAME/SHA256/TASK {}
 
 A function is one record, so its code, policy and tags go and change as one.
-Its versions and aliases are records of their own, and every change of one of
-them writes the function's record in the same commit, whatever is in it: so the
-function's revision guards them all, and who watches functions hears of all.
+Its versions, aliases and reserved concurrency are records of their own, and
+every change of one of them writes the function's record in the same commit,
+whatever is in it: so the function's revision guards them all, and who watches
+functions hears of all.
 
 `lambda.packages` says which functions and versions hold on to which package; it
 changes in the same commit as they do.  `lambda.work` is written before the first
@@ -33,13 +35,14 @@ from typing import Final, final
 
 import msgspec
 
-from casemate.services.lambda_.model import Alias, Function, Version
+from casemate.services.lambda_.model import Alias, Function, Reserved, Version
 from casemate.services.lambda_.names import FunctionRef
 from casemate.substrate.ports import SHARED, Change, Delete, Put
 
 FUNCTIONS: Final = "lambda.functions"
 VERSIONS: Final = "lambda.versions"
 ALIASES: Final = "lambda.aliases"
+RESERVED: Final = "lambda.reserved"
 PACKAGES: Final = "lambda.packages"
 WORK: Final = "lambda.work"
 
@@ -89,7 +92,7 @@ def version_key(ref: FunctionRef, number: str) -> str:
     return f"{function_key(ref)}/{number:0>10}"
 
 
-Part = Version | Alias
+Part = Version | Alias | Reserved
 
 
 @final
@@ -171,6 +174,8 @@ def _place(part: Part) -> tuple[str, str]:
     """Give a part's table and its key there."""
     if isinstance(part, Version):
         return VERSIONS, version_key(part.ref, part.number)
+    if isinstance(part, Reserved):
+        return RESERVED, function_key(part.ref)
     return ALIASES, f"{function_key(part.ref)}/{part.alias}"
 
 

@@ -118,14 +118,14 @@ class Directory:
             return Deployed(
                 function=function,
                 life=function.life,
-                version=runnable(function),
+                version=self._runnable(function),
                 facts=_facts(function, function),
             )
         if published := self._store.version(function.ref, qualifier):
             return Deployed(
                 function=function,
                 life=published.life,
-                version=runnable(published),
+                version=self._runnable(published),
                 facts=_facts(function, published),
                 published=published,
             )
@@ -147,6 +147,11 @@ class Directory:
             second=second.version if second else None,
             weight=alias.weight if second else 0.0,
         )
+
+    def _runnable(self, shown: Function | Version) -> FunctionVersion | None:
+        # Calls that have places of their own do not wait behind those that share.
+        is_reserved = self._store.reserved(shown.ref) is not None
+        return runnable(shown, line=shown.name if is_reserved else "")
 
     def _changed(self, account: str, key: str) -> None:
         region, _, name = key.partition("/")

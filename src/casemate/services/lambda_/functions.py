@@ -14,7 +14,7 @@ from casemate.seal.token import Tokens
 from casemate.services.lambda_ import pages
 from casemate.services.lambda_ import settings as limits
 from casemate.services.lambda_.changes import Edit
-from casemate.services.lambda_.declared import NAMED, QUALIFIED
+from casemate.services.lambda_.declared import QUALIFIED
 from casemate.services.lambda_.describe import describe
 from casemate.services.lambda_.directory import Deployed, Directory
 from casemate.services.lambda_.model import Alias, Function
@@ -29,6 +29,7 @@ from casemate.services.lambda_.names import (
 from casemate.services.lambda_.parameters import text
 from casemate.services.lambda_.ports import Run
 from casemate.services.lambda_.refusals import INVALID, invalid, not_found
+from casemate.services.lambda_.reservations import Reservations
 from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.settle import Settler
 from casemate.services.lambda_.store import Store
@@ -60,6 +61,7 @@ class Functions:
     settler: Settler
     run: Run
     usages: Usages
+    reservations: Reservations
     tokens: Tokens
     settings: FunctionSettings
 
@@ -74,7 +76,7 @@ class Functions:
     )
     async def get(self, call: Admitted) -> Mapping[str, object]:
         """
-        Describe a function, its package and its tags.
+        Describe a function, its package, its tags and what is reserved for it.
 
         `Code.Location` is left out: it would be a signed download, which is not
         here yet.
@@ -86,6 +88,8 @@ class Functions:
         }
         if deployed.function.tags:
             answer["Tags"] = dict(deployed.function.tags)
+        if share := self.reservations.share(ref):
+            answer["Concurrency"] = {"ReservedConcurrentExecutions": share.most}
         return answer
 
     @operation(
@@ -165,20 +169,6 @@ class Functions:
             yield f"{function.name} {version}", shown
 
     @operation(
-        "GetFunctionConcurrency",
-        action="lambda:GetFunctionConcurrency",
-        resource=function_resource,
-        context=function_context,
-        accepts=NAMED,
-        mutates=False,
-        errors=_SEEN,
-    )
-    async def get_concurrency(self, call: Admitted) -> Mapping[str, object]:
-        """Say that nothing is reserved: reserving is refused by name as yet."""
-        present(self.directory, call)
-        return {}
-
-    @operation(
         "GetAccountSettings",
         action="lambda:GetAccountSettings",
         resource=anything,
@@ -196,7 +186,8 @@ class Functions:
                 "CodeSizeUnzipped": limits.UNPACKED,
                 "CodeSizeZipped": limits.PACKAGE,
                 "ConcurrentExecutions": most,
-                "UnreservedConcurrentExecutions": most,
+                "UnreservedConcurrentExecutions": most
+                - self.reservations.places(call.scope.account),
             },
             "AccountUsage": {
                 "TotalCodeSize": used.bytes,

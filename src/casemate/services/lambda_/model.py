@@ -146,6 +146,22 @@ class Alias:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved:
+    """The concurrency that is set aside for a function, all its versions together."""
+
+    account: str
+    region: str
+    name: str
+    most: int
+
+    @property
+    def ref(self) -> FunctionRef:
+        """Give the reference of its function."""
+        return FunctionRef(account=self.account, region=self.region, name=self.name)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
     """
     A function, with all that goes when it goes.
@@ -195,8 +211,12 @@ def is_number(qualifier: str) -> bool:
     return _NUMBER.fullmatch(qualifier) is not None
 
 
-def runnable(shown: Function | Version) -> FunctionVersion | None:
-    """Give what a cell needs to run it; None if it is not Active."""
+def runnable(shown: Function | Version, *, line: str = "") -> FunctionVersion | None:
+    """
+    Give what a cell needs to run it; None if it is not Active.
+
+    line: as `FunctionVersion` has it.
+    """
     build = shown.build if isinstance(shown, Version) else shown.serving
     if build is None or shown.life.state is not State.ACTIVE:
         return None
@@ -220,4 +240,5 @@ def runnable(shown: Function | Version) -> FunctionVersion | None:
         environment=configuration.environment,
         log_group=configuration.log_group,
         log_format=configuration.log_format,
+        line=line,
     )

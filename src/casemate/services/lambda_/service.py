@@ -7,15 +7,17 @@ from typing import Final, Self
 
 from casemate.core.arn import Arn
 from casemate.core.clock import Clock
-from casemate.core.operation import Operation, operations_of
+from casemate.core.operation import Operation, Parameters, Scope, operations_of
 from casemate.seal.token import Tokens
 from casemate.services.lambda_.aliases import Aliases
+from casemate.services.lambda_.concurrency import Concurrency
 from casemate.services.lambda_.configuration import Composer
 from casemate.services.lambda_.deploy import Deployment
 from casemate.services.lambda_.directory import Directory
 from casemate.services.lambda_.facts import ResourceFacts
 from casemate.services.lambda_.functions import Functions
 from casemate.services.lambda_.invoke import Invoking
+from casemate.services.lambda_.names import refer
 from casemate.services.lambda_.permissions import Permissions
 from casemate.services.lambda_.ports import (
     Chance,
@@ -25,6 +27,7 @@ from casemate.services.lambda_.ports import (
     Run,
     Runtimes,
 )
+from casemate.services.lambda_.reservations import Reservations, Share
 from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.settle import Settler
 from casemate.services.lambda_.store import Store
@@ -34,6 +37,9 @@ from casemate.services.lambda_.versions import Versions
 from casemate.substrate.ports import Blobs, Records
 
 NAME: Final = "lambda"
+INVOKE: Final = "lambda:InvokeFunction"
+
+_RUNS_NOTHING: Final = ("Event", "DryRun")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,7 @@ class LambdaService:
     operations: tuple[Operation, ...]
     directory: Directory
     settler: Settler
+    reservations: Reservations
 
     @classmethod
     def compose(
@@ -66,6 +73,7 @@ class LambdaService:
         directory = Directory(records, store)
         settler = Settler(store, run)
         usages = Usages(records, store, settings)
+        reservations = Reservations(records, store)
         nouns = (
             Functions(
                 store=store,
@@ -73,6 +81,7 @@ class LambdaService:
                 settler=settler,
                 run=run,
                 usages=usages,
+                reservations=reservations,
                 tokens=tokens,
                 settings=settings,
             ),
@@ -108,6 +117,12 @@ class LambdaService:
                 settings=settings,
                 new_id=new_id,
             ),
+            Concurrency(
+                store=store,
+                directory=directory,
+                reservations=reservations,
+                settings=settings,
+            ),
             Tags(store=store, directory=directory),
             Permissions(
                 store=store, directory=directory, settings=settings, new_id=new_id
@@ -118,7 +133,19 @@ class LambdaService:
             operations=operations_of(NAME, *nouns),
             directory=directory,
             settler=settler,
+            reservations=reservations,
         )
+
+    def share(self, parameters: Parameters, scope: Scope) -> Share | None:
+        """
+        Tell the admit room which places the call of a function takes.
+
+        None: those that the account's calls share.  A call that only says that
+        it could be, or that is put off, runs nothing, and takes no share.
+        """
+        if parameters.get("InvocationType") in _RUNS_NOTHING:
+            return None
+        return self.reservations.share(refer(parameters, scope))
 
     def resource_facts(self, arn: Arn) -> ResourceFacts | None:
         """Tell the authz room what is known of a function; None if it is not there."""

@@ -20,6 +20,7 @@ from casemate.services.lambda_.changes import (
     ALIASES,
     FUNCTIONS,
     PACKAGES,
+    RESERVED,
     VERSIONS,
     WORK,
     Changed,
@@ -36,7 +37,13 @@ from casemate.services.lambda_.changes import (
     version_key,
     work_changes,
 )
-from casemate.services.lambda_.model import Alias, Function, Version, is_number
+from casemate.services.lambda_.model import (
+    Alias,
+    Function,
+    Reserved,
+    Version,
+    is_number,
+)
 from casemate.services.lambda_.names import FunctionRef
 from casemate.services.lambda_.refusals import busy, not_found
 from casemate.substrate.ports import (
@@ -56,6 +63,7 @@ PAGE: Final = 500
 
 _decode = msgspec.json.Decoder(Function).decode
 _decode_version = msgspec.json.Decoder(Version).decode
+_decode_reserved = msgspec.json.Decoder(Reserved).decode
 _decode_alias = msgspec.json.Decoder(Alias).decode
 
 
@@ -127,6 +135,18 @@ class Store:
             limit=limit,
         )
         return [_decode(record.value) for record in records]
+
+    def reserved(self, ref: FunctionRef) -> Reserved | None:
+        """Read what is reserved for a function."""
+        record = self._records.get(ref.account, RESERVED, function_key(ref))
+        return _decode_reserved(record.value) if record else None
+
+    def all_reserved(self, account: str) -> Iterator[Reserved]:
+        """Read all that is reserved in an account."""
+        after = ""
+        while page := self._records.scan(account, RESERVED, after=after, limit=PAGE):
+            yield from (_decode_reserved(record.value) for record in page)
+            after = page[-1].key
 
     def sizes(self, account: str) -> Iterator[tuple[str, int]]:
         """Give each hold of an account's functions on a package, and its bytes."""
@@ -244,6 +264,8 @@ class Store:
     async def _parts_of(self, ref: FunctionRef) -> list[Part]:
         """Read all parts of a function; others have their turn between the pages."""
         parts: list[Part] = []
+        if reserved := self.reserved(ref):
+            parts.append(reserved)
         number = name = ""
         while versions := self.versions(ref, after=number):
             parts += versions

@@ -58,3 +58,48 @@ def test_the_room_is_bounded_by_account() -> None:
         assert len(room) == 3
 
     asyncio.run(run())
+
+
+def test_a_line_of_its_own_is_filled_by_no_other() -> None:
+    """Q9: a crowd in the shared line keeps nobody out of a function's own."""
+
+    async def run() -> None:
+        room = WaitingRoom(2)
+        own = replace(FUNCTION, name="own", line="own")
+        for _ in range(2):
+            room.enter(FUNCTION)
+        with pytest.raises(Throttled, match="of the account"):
+            room.enter(FUNCTION)
+        waiters = [room.enter(own) for _ in range(2)]
+        with pytest.raises(Throttled, match="of the function"):
+            room.enter(own)
+        assert 4 == len(room) == room.wants(FUNCTION.runtime)
+        for waiter in waiters:
+            room.leave(waiter)
+            room.leave(waiter)
+        assert 2 == len(room)
+
+    asyncio.run(run())
+
+
+def test_lines_of_an_account_take_turns_and_no_turn_of_another_account() -> None:
+    """Each round serves one call an account, whatever it has reserved."""
+
+    async def run() -> list[str]:
+        room = WaitingRoom(100)
+        for name in ("", "", "", "a", "a", "b"):
+            room.enter(replace(FUNCTION, arn=name, line=name))
+        for _ in range(3):
+            room.enter(replace(OTHER, arn="other"))
+        served: list[str] = []
+
+        def find(function: FunctionVersion) -> Cell | None:
+            served.append(function.arn)
+            return cast("Cell", object())
+
+        room.serve(find)
+        assert 0 == len(room)
+        return served
+
+    served = asyncio.run(run())
+    assert ["", "other", "a", "other", "b", "other", "", "a", ""] == served

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given as values
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from casemate.core.errors import Conflict, Invalid, NotFound, Refusal
@@ -554,6 +555,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=40)
 @values(STEPS)
 def test_versions_follow_a_simple_model(steps: list[str]) -> None:
     """Numbers grow by one, contents never change, holds are what is there."""
