@@ -44,11 +44,12 @@ def test_every_operation_answers(lambda_: Any, role: str, account: str) -> None:
         _released(lambda_)
         pages = lambda_.get_paginator("list_functions").paginate()
         assert "life" in {f["FunctionName"] for p in pages for f in p["Functions"]}
-        assert {} == {
-            k: v
-            for k, v in lambda_.get_function_concurrency(**name).items()
-            if k != "ResponseMetadata"
-        }
+        lambda_.put_function_concurrency(**name, ReservedConcurrentExecutions=3)
+        told = lambda_.get_function_concurrency(**name)
+        assert 3 == told["ReservedConcurrentExecutions"]
+        lambda_.delete_function_concurrency(**name)
+        told = lambda_.get_function_concurrency(**name)
+        assert "ReservedConcurrentExecutions" not in told
         assert 0 < lambda_.get_account_settings()["AccountUsage"]["FunctionCount"]
         lambda_.delete_function(**name)
 

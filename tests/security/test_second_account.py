@@ -171,6 +171,16 @@ ASKED: dict[str, tuple[str, Callable[[Any, Named], object]]] = {
         "lambda",
         lambda c, n: c.get_function_concurrency(FunctionName=n.function),
     ),
+    "reserve": (
+        "lambda",
+        lambda c, n: c.put_function_concurrency(
+            FunctionName=n.function, ReservedConcurrentExecutions=0
+        ),
+    ),
+    "give up what is reserved": (
+        "lambda",
+        lambda c, n: c.delete_function_concurrency(FunctionName=n.function),
+    ),
     "create with their role": (
         "lambda",
         lambda c, n: c.create_function(
