@@ -38,7 +38,7 @@ OURS: Final = (
     *(f"Z{n}" for n in (1, 2, 3, 4, 7, 14)),
     *(f"S{n}" for n in range(1, 33)),
     *(f"R{n}" for n in (1, 2, 3, 4, 5, 7, 8, 9, 10, 11)),
-    *(f"Q{n}" for n in (*range(1, 9), 11, 12, 14, 16)),
+    *(f"Q{n}" for n in (*range(1, 10), 11, 12, 14, 16)),
     *("E2", "L1", "L4", "O7", "O9"),
 )
 
