@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -171,6 +173,42 @@ def test_an_unknown_qualifier_is_not_found_and_on_record(
     record = _record(own, refused)
     assert "ResourceNotFoundException" == record["errorCode"]
     assert "Invoke" == record["eventName"]
+
+
+def test_releases_drop_no_call(platform: Platform, lambda_: Any, role: str) -> None:
+    """While code, settings and aliases change, every call is answered, by a version."""
+    name, alias = "busy", {"FunctionName": "busy", "Name": "live"}
+    platform.function("busy", {"handler.py": SOURCE % 0}, role=role, Publish=True)
+    lambda_.create_alias(**alias, FunctionVersion="1")
+    over = threading.Event()
+
+    def call(spelled: str) -> int:
+        client, count = platform.client("lambda"), 0
+        while not over.is_set():
+            answer = client.invoke(FunctionName=spelled, Payload=b"{}")
+            told = json.load(answer["Payload"])
+            assert "FunctionError" not in answer, told
+            assert told["version"] == answer["ExecutedVersion"]
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(3) as threads:
+        spelled = (name, f"{name}:live", f"{name}:live")
+        callers = [threads.submit(call, each) for each in spelled]
+        try:
+            for release in (1, 2, 3):
+                made = lambda_.update_function_code(
+                    FunctionName=name, ZipFile=_code(release), Publish=True
+                )
+                lambda_.get_waiter("function_updated_v2").wait(FunctionName=name)
+                before = lambda_.get_alias(**alias)["FunctionVersion"]
+                lambda_.update_alias(**alias, FunctionVersion=made["Version"])
+                lambda_.delete_function(FunctionName=name, Qualifier=before)
+        finally:
+            over.set()
+        counts = [caller.result() for caller in callers]
+    assert all(counts)
+    assert 3 == platform.invoke(f"{name}:live")[0]["release"]
 
 
 REFUSED = [

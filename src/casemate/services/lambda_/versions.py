@@ -110,6 +110,7 @@ class Versions:
     async def list(self, call: Admitted) -> Mapping[str, object]:
         """List `$LATEST`, then the versions in their order, 50 at most."""
         ref, deployed = present(self.directory, call)
+        unqualified(ref)  # a right to one version is no right to see all
         function = deployed.function
         page = pages.Pages(
             tokens=self.tokens,

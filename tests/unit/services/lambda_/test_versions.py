@@ -405,6 +405,52 @@ def test_versions_are_listed_in_pages(tmp_path: Path) -> None:
     run(tmp_path, law)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PublishVersion",
+        "ListVersionsByFunction",
+        "ListAliases",
+        "GetAlias",
+        "UpdateAlias",
+        "DeleteAlias",
+        "CreateAlias",
+        "GetFunctionConcurrency",
+        "PutFunctionConcurrency",
+        "DeleteFunctionConcurrency",
+        "UpdateFunctionCode",
+        "UpdateFunctionConfiguration",
+    ],
+)
+def test_what_is_of_the_whole_function_takes_no_qualifier(
+    tmp_path: Path, name: str
+) -> None:
+    """Policy was asked about the qualified name: that is no right to all of it."""
+
+    async def law(w: World) -> None:
+        await w.made(Publish=True)
+        await w.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
+        more: dict[str, dict[str, object]] = {
+            "CreateAlias": {"Name": "b", "FunctionVersion": "1"},
+            "PutFunctionConcurrency": {"ReservedConcurrentExecutions": 1},
+            "UpdateFunctionCode": {"ZipFile": ZIP},
+        }
+        given = {"Name": "live"} if name.endswith("Alias") else {}
+        for qualifier in ("1", "live", "$LATEST"):
+            with pytest.raises(Invalid, match="qualified"):
+                await w.call(
+                    name,
+                    **{
+                        "FunctionName": f"f:{qualifier}",
+                        **given,
+                        **more.get(name, {}),
+                    },
+                )
+        assert await numbers(w) == ["$LATEST", "1"]
+
+    run(tmp_path, law)
+
+
 def test_all_versions_of_all_functions_are_listed_in_pages(tmp_path: Path) -> None:
     """`FunctionVersion=ALL`: each function's `$LATEST`, then its versions."""
 
