@@ -274,10 +274,22 @@ class PythonCell:
         self.start(code)
         return self.finish()
 
-    def assign(self, memory_mb: int = 256, tree: str | None = None) -> None:
+    def assign(
+        self,
+        memory_mb: int = 256,
+        tree: str | None = None,
+        layers: Sequence[str] = (),
+    ) -> None:
         """With the smallest /tmp that the protocol knows."""
-        size = {"memory_mb": memory_mb, "ephemeral_mb": 512}
-        given = self.warden.do("assign", (), cell=self.name, tree=tree, **size)
+        given = self.warden.do(
+            "assign",
+            (),
+            cell=self.name,
+            tree=tree,
+            layers=[*layers],
+            memory_mb=memory_mb,
+            ephemeral_mb=512,
+        )
         self.fds.update(given["fds"])
 
     def close(self) -> dict[str, Any]:

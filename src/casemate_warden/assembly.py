@@ -71,7 +71,12 @@ class Assembly:
             workers_pid=os.getpid(),
         )
         folder = self._plan.run / "house" / "trees"
-        trees = Trees(self.house.trees, folder, self._plan.trees_mb)
+        trees = Trees(
+            self.house.trees,
+            folder,
+            self._plan.trees_mb,
+            places=self.house.stacks,
+        )
 
         def announce(body: Mapping[str, Any], named: Mapping[str, int]) -> None:
             fds = {"fds": list(named)} if named else {}

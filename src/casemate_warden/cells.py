@@ -196,11 +196,17 @@ class Cells:
         return self._cells[name]
 
     def assign(
-        self, cell: str, tree: str | None, memory_mb: int, ephemeral_mb: int
+        self,
+        cell: str,
+        tree: str | None,
+        layers: list[str],
+        memory_mb: int,
+        ephemeral_mb: int,
     ) -> Answer:
         """
         Gives a waiting cell its code, its /tmp and its limits. Well under 1 ms.
 
+        `layers`, the last on top, are /opt together.
         The hard limit holds /tmp as well, because its pages count as memory; the
         node gets a gauge of /tmp with which it tells the two apart.
         """
@@ -210,6 +216,8 @@ class Cells:
         found.life.enter(Step.ASSIGNED)
         if tree is not None:
             self._mount(found, "task", self._trees.lend(tree, cell))
+        if layers:
+            self._mount(found, "opt", self._trees.stack(layers, cell))
         group.limit(memory_mb + ephemeral_mb, memory_mb)
         scratch = self._mount_tmp(found, ephemeral_mb)
         return Answer(body={}, descriptors={"scratch": scratch})

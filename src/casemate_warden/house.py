@@ -25,6 +25,7 @@ from typing import Final
 
 from casemate_warden import kernel
 from casemate_warden.images import Image
+from casemate_warden.words import LAYERS
 
 LATE: Final = ("task", "opt", "tmp")
 _PLACES: Final = ("base", "dev", "certificates", *LATE)
@@ -75,10 +76,13 @@ class House:
         self.host_network = kernel.namespace("net")
         self._make_workroom()
         self._top = self._attach_top()
-        for name in ("cells", "parts", "images", "trees"):
+        for name in ("cells", "parts", "images", "trees", "stacks"):
             os.mkdir(name, 0o700, dir_fd=self._top)
         self._cells = kernel.directory("cells", at=self._top)
         self.trees = kernel.directory("trees", at=self._top)
+        self.stacks = kernel.directory("stacks", at=self._top)
+        for number in range(LAYERS):
+            os.mkdir(str(number), 0o700, dir_fd=self.stacks)
         self._parts = {
             "stage": self._part("stage", _skeleton()),
             "empty": self._part("empty", _empty()),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -48,10 +49,15 @@ class Trees:
     """All trees of this platform, under one cap."""
 
     def __init__(
-        self, folder: int, path: Path, cap_mb: int, *, most: int = MOST
+        self, folder: int, path: Path, cap_mb: int, *, places: int, most: int = MOST
     ) -> None:
-        """`folder` and `path` are the same place, in the warden's namespace."""
+        """
+        `folder` and `path` are the same place, in the warden's namespace.
+
+        `places` has the bare folders where trees are put to be stacked.
+        """
         self._folder = folder
+        self._places = places
         self._path = path
         self._cap = cap_mb * MB
         self._most = most
@@ -115,6 +121,43 @@ class Trees:
         mount = kernel.clone_mount(found.mount)
         found.readers.add(cell)
         return mount
+
+    def stack(self, trees: Sequence[str], cell: str) -> int:
+        """
+        One detached, read-only view of kept trees, the last on top, for one cell.
+
+        An overlay without an upper layer: what is below cannot be written through
+        it, and is named by this process only, at places of its own that have short
+        names (an option has at most 255 bytes) and are bare again at the end.
+        """
+        if len(trees) == 1:
+            return self.lend(trees[0], cell)
+        parts: list[int] = []
+        try:
+            parts.extend(self.lend(tree, cell) for tree in trees)
+            return self._merged(parts)
+        finally:
+            for part in parts:
+                os.close(part)
+
+    def _merged(self, parts: Sequence[int]) -> int:
+        before = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        places = [str(number) for number in range(len(parts))]
+        attached: list[str] = []
+        os.fchdir(self._places)
+        try:
+            for place, part in zip(places, parts, strict=True):
+                kernel.attach_at(part, place, at=self._places)
+                attached.append(place)
+            lower = ":".join(reversed(places))
+            return kernel.filesystem(
+                "overlay", _SAFE | kernel.RDONLY, source=NAME, lowerdir=lower
+            )
+        finally:
+            for place in attached:
+                kernel.detach(place)
+            os.fchdir(before)
+            os.close(before)
 
     def give_back(self, cell: str) -> None:
         """A closed cell reads nothing any more."""

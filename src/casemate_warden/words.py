@@ -15,6 +15,7 @@ TREE: Final = re.compile(r"[0-9a-f]{64}")
 RUNTIME: Final = re.compile(r"[a-z][a-z0-9.]{1,31}")
 MEMORY_MB: Final = range(128, 10_241)
 EPHEMERAL_MB: Final = range(512, 10_241)
+LAYERS: Final = 5
 LARGEST_ID: Final = 1 << 53
 
 Check = Callable[[Any], bool]
@@ -39,6 +40,20 @@ def _within(numbers: range) -> Check:
     return lambda value: type(value) is int and value in numbers
 
 
+def _some(check: Check, most: int) -> Check:
+    """A list of different values, at most so many."""
+
+    def checked(value: Any) -> bool:
+        return (
+            isinstance(value, list)
+            and len(value) <= most
+            and all(check(one) for one in value)
+            and len(set(value)) == len(value)
+        )
+
+    return checked
+
+
 def _or_null(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
@@ -50,6 +65,7 @@ SCHEMA: Final[Mapping[str, tuple[Mapping[str, Check], int]]] = {
         {
             "cell": _matches(CELL),
             "tree": _or_null(_matches(TREE)),
+            "layers": _some(_matches(TREE), LAYERS),
             "memory_mb": _within(MEMORY_MB),
             "ephemeral_mb": _within(EPHEMERAL_MB),
         },

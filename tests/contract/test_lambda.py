@@ -42,6 +42,7 @@ def test_every_operation_answers(lambda_: Any, role: str, account: str) -> None:
         _tagged(lambda_, made["FunctionArn"])
         _permitted(lambda_, account)
         _released(lambda_)
+        _layered(lambda_, account)
         pages = lambda_.get_paginator("list_functions").paginate()
         assert "life" in {f["FunctionName"] for p in pages for f in p["Functions"]}
         lambda_.put_function_concurrency(**name, ReservedConcurrentExecutions=3)
@@ -88,6 +89,29 @@ def _released(lambda_: Any) -> None:
     assert ["live"] == [a["Name"] for a in lambda_.list_aliases(**name)["Aliases"]]
     lambda_.delete_alias(**alias)
     lambda_.delete_function(**name, Qualifier="1")
+
+
+def _layered(lambda_: Any, account: str) -> None:
+    """A layer, its permission, and both gone again."""
+    name = {"LayerName": "life"}
+    made = lambda_.publish_layer_version(
+        **name, Content={"ZipFile": zipped({"python/shared.py": "VALUE = 1\n"})}
+    )
+    version = {**name, "VersionNumber": made["Version"]}
+    lambda_.get_layer_version(**version)
+    lambda_.get_layer_version_by_arn(Arn=made["LayerVersionArn"])
+    assert "life" in {y["LayerName"] for y in lambda_.list_layers()["Layers"]}
+    listed = lambda_.list_layer_versions(**name)["LayerVersions"]
+    assert [made["Version"]] == [v["Version"] for v in listed]
+    lambda_.add_layer_version_permission(
+        **version,
+        StatementId="s",
+        Action="lambda:GetLayerVersion",
+        Principal=account,
+    )
+    assert "life" in lambda_.get_layer_version_policy(**version)["Policy"]
+    lambda_.remove_layer_version_permission(**version, StatementId="s")
+    lambda_.delete_layer_version(**version)
 
 
 def _tagged(lambda_: Any, arn: str) -> None:
@@ -196,7 +220,6 @@ def test_a_runtime_that_is_not_here_is_refused_with_those_that_are(
 
 
 UNENFORCED: list[tuple[str, dict[str, Any]]] = [
-    ("Layers", {"Layers": ["arn:aws:lambda:us-east-1:123456789012:layer:l:1"]}),
     ("KMSKeyArn", {"KMSKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k"}),
     ("TracingConfig.Mode", {"TracingConfig": {"Mode": "Active"}}),
     ("VpcConfig.SubnetIds", {"VpcConfig": {"SubnetIds": ["subnet-1"]}}),
@@ -231,7 +254,7 @@ def test_what_aws_has_and_the_platform_has_not_is_an_error(
 ) -> None:
     """Each in the error form of its protocol: REST-JSON, JSON and query."""
     calls: list[tuple[str, Callable[[Any], object]]] = [
-        ("lambda", lambda c: c.list_layers()),
+        ("lambda", lambda c: c.list_code_signing_configs()),
         ("logs", lambda c: c.describe_destinations()),
         ("iam", lambda c: c.list_groups()),
         ("sts", lambda c: c.get_session_token()),

@@ -41,6 +41,10 @@ class Named:
         return self.arn("lambda", f"function:{self.name}")
 
     @property
+    def layer(self) -> str:
+        return self.arn("lambda", f"layer:{self.name}")
+
+    @property
     def role(self) -> str:
         return self.arn("iam", f"role/{self.name}")
 
@@ -72,6 +76,9 @@ def theirs(tenant: Tenant) -> str:
     tenant.client("sqs").create_queue(QueueName=HERE)
     functions = tenant.client("lambda")
     functions.publish_version(FunctionName=HERE)
+    functions.publish_layer_version(
+        LayerName=HERE, Content={"ZipFile": zipped({"x.py": ""})}
+    )
     functions.create_alias(FunctionName=HERE, Name="live", FunctionVersion="1")
     assert tenant.invoke(f"{HERE}:live")[0] == 1
     assert tenant.invoke(HERE)[0] == 1
@@ -170,6 +177,48 @@ ASKED: dict[str, tuple[str, Callable[[Any, Named], object]]] = {
     "concurrency": (
         "lambda",
         lambda c, n: c.get_function_concurrency(FunctionName=n.function),
+    ),
+    "get layer": (
+        "lambda",
+        lambda c, n: c.get_layer_version(LayerName=n.layer, VersionNumber=1),
+    ),
+    "get layer by arn": (
+        "lambda",
+        lambda c, n: c.get_layer_version_by_arn(Arn=f"{n.layer}:1"),
+    ),
+    "layer versions": (
+        "lambda",
+        lambda c, n: c.list_layer_versions(LayerName=n.layer),
+    ),
+    "delete layer": (
+        "lambda",
+        lambda c, n: c.delete_layer_version(LayerName=n.layer, VersionNumber=1),
+    ),
+    "publish layer": (
+        "lambda",
+        lambda c, n: c.publish_layer_version(
+            LayerName=n.layer, Content={"ZipFile": zipped({"x.py": ""})}
+        ),
+    ),
+    "layer policy": (
+        "lambda",
+        lambda c, n: c.get_layer_version_policy(LayerName=n.layer, VersionNumber=1),
+    ),
+    "open layer": (
+        "lambda",
+        lambda c, n: c.add_layer_version_permission(
+            LayerName=n.layer,
+            VersionNumber=1,
+            StatementId="x",
+            Action="lambda:GetLayerVersion",
+            Principal="123456789012",
+        ),
+    ),
+    "use their layer": (
+        "lambda",
+        lambda c, n: c.update_function_configuration(
+            FunctionName="mine", Layers=[f"{n.layer}:1"]
+        ),
     ),
     "reserve": (
         "lambda",

@@ -13,14 +13,16 @@ _REGION: Final = "xx-region-1"
 _ACCOUNT: Final = "123456789012"
 _SCOPE: Final = Scope(account=_ACCOUNT, region=_REGION)
 
-_ARNS: Final[Mapping[tuple[str, str], str]] = {
+_GIVEN: Final[Mapping[tuple[str, str], object]] = {
+    ("lambda", "Arn"): f"arn:aws:lambda:{_REGION}:{_ACCOUNT}:layer:Layer:1",
+    ("lambda", "VersionNumber"): 1,
     ("lambda", "Resource"): f"arn:aws:lambda:{_REGION}:{_ACCOUNT}:function:Resource",
     ("lambda", "Role"): f"arn:aws:iam::{_ACCOUNT}:role/Role",
     ("sqs", "QueueUrl"): f"https://host/{_ACCOUNT}/QueueName",
     ("sqs", "QueueOwnerAWSAccountId"): _ACCOUNT,
     ("logs", "resourceArn"): f"arn:aws:logs:{_REGION}:{_ACCOUNT}:log-group:resourceArn",
 }
-"""Members that must be whole, because their parts are looked at."""
+"""Members that must have a form of their own, because it is looked at."""
 
 _EITHER: Final = frozenset({"logGroupIdentifier"})
 """Members that stand for another one, which is given."""
@@ -57,7 +59,7 @@ def _given(operation: Operation, model: OperationModel) -> dict[str, object]:
         return {}
     accepted = {path.partition(".")[0] for path in operation.accepts}
     return {
-        name: _ARNS.get((operation.service, name)) or _filled(name, shape)
+        name: _GIVEN.get((operation.service, name)) or _filled(name, shape)
         for name, shape in model.input.members.items()
         if name in accepted and name not in _EITHER
     }

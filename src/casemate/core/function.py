@@ -20,7 +20,8 @@ class FunctionVersion:
     revision: changes with every update of code or configuration, so a cell of
     an older revision is never used for a newer one.
     memory_mb: MiB; ephemeral_mb: MiB; timeout: seconds.
-    log_group: its name in CloudWatch Logs.  line: in which of its account's
+    log_group: its name in CloudWatch Logs.  layers: the digests of the packages
+    that are /opt together, the last on top.  line: in which of its account's
     lines its calls wait for a cell; empty for the one that most share.
     """
 
@@ -42,6 +43,7 @@ class FunctionVersion:
     log_group: str
     log_format: str = "Text"
     line: str = ""
+    layers: tuple[str, ...] = ()
 
 
 @final

@@ -21,7 +21,7 @@ from casemate_warden import messages
 pytestmark = pytest.mark.root
 
 TREE, CELL = "a" * 64, "c" + "0" * 16
-SIZES = {"memory_mb": 128, "ephemeral_mb": 512}
+SIZES: dict[str, Any] = {"layers": [], "memory_mb": 128, "ephemeral_mb": 512}
 
 
 def answer(warden: harness.Warden) -> dict[str, Any]:
@@ -32,6 +32,18 @@ def answer(warden: harness.Warden) -> dict[str, Any]:
     assert fds == []
     body: dict[str, Any] = json.loads(text)
     return body
+
+
+WRONG_LAYERS: list[object] = [
+    None,
+    TREE,
+    {},
+    ["/"],
+    ["../trees"],
+    [TREE, TREE],
+    [[TREE]],
+    [f"{n:064x}" for n in range(6)],
+]
 
 
 @pytest.mark.parametrize(
@@ -60,10 +72,18 @@ def answer(warden: harness.Warden) -> dict[str, Any]:
         *(
             (
                 "assign",
-                {"cell": CELL, "tree": None, "ephemeral_mb": 512, "memory_mb": wrong},
+                {"cell": CELL, "tree": None, **SIZES, "memory_mb": wrong},
                 "bad_message",
             )
             for wrong in (0, -1, 127, 10_241, True, 128.0, "128", None, 10**30)
+        ),
+        *(
+            (
+                "assign",
+                {"cell": CELL, "tree": None, **SIZES, "layers": wrong},
+                "bad_message",
+            )
+            for wrong in WRONG_LAYERS
         ),
         ("workshop", {"cell": CELL, "tree": TREE, "digest": TREE}, "bad_message"),
     ],

@@ -70,6 +70,61 @@ def test_code_appears_in_the_waiting_cell_read_only(
     warden.do("drop", tree=tree)
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_layers_are_one_read_only_view_the_last_on_top(
+    warden: harness.Warden, cell: Opener, package: int, count: int
+) -> None:
+    """Each hides what is under it, none is written, and none is dropped in use."""
+    trees: list[str] = []
+    for n in range(count):
+        tree, shop = secrets.token_hex(32), cell()
+        warden.do("workshop", [package], cell=shop.name, tree=tree, digest=DIGEST)
+        folder = f"/var/task/d{n % 2}"
+        made = f"import os; os.mkdir('{folder}'); open('{folder}/f{n}', 'w')"
+        assert shop.run(f"{made}; open('/var/task/all', 'w').write('{n}')") == ""
+        shop.close()
+        warden.do("keep", tree=tree)
+        trees.append(tree)
+    reader = cell()
+    reader.assign(layers=trees)
+    assert reader.run("print(open('/opt/all').read())") == f"{count - 1}\n"
+    listed = reader.run(
+        "import os; print(sorted(f for d in ('d0', 'd1') if os.path.isdir('/opt/' + d)"
+        " for f in os.listdir('/opt/' + d)))"
+    )
+    assert listed == f"{[f'f{n}' for n in range(count)]}\n"
+    for code in (
+        "open('/opt/all', 'w')",
+        "import os; os.unlink('/opt/all')",
+        "import os; os.mkdir('/opt/new')",
+        "import os; os.chmod('/opt/all', 0o777)",
+    ):
+        assert "Read-only file system" in reader.run(code)
+    shown = reader.run(
+        "print([l for l in open('/proc/self/mountinfo') if '/opt' in l])"
+    )
+    assert not any(tree in shown for tree in trees)
+    for tree in trees:
+        with pytest.raises(harness.Refusal, match="tree_in_use"):
+            warden.do("drop", tree=tree)
+    reader.close()
+    for tree in trees:
+        warden.do("drop", tree=tree)
+    assert warden.do("trees") == {"trees": []}
+
+
+def test_a_layer_that_is_not_there_is_refused_with_nothing_left(
+    warden: harness.Warden, cell: Opener, package: int
+) -> None:
+    """Of two layers one is unknown: no view is made, and the other can be dropped."""
+    tree = make_tree(warden, cell, package, "")
+    reader = cell()
+    with pytest.raises(harness.Refusal, match="unknown_tree"):
+        reader.assign(layers=[tree, secrets.token_hex(32)])
+    reader.close()
+    warden.do("drop", tree=tree)
+
+
 def test_a_second_mount_is_refused(
     warden: harness.Warden, cell: Opener, package: int
 ) -> None:
@@ -314,7 +369,7 @@ def test_opens_run_side_by_side_and_delay_nothing(warden: harness.Warden) -> Non
 def test_a_shell_cell_reads_its_script(warden: harness.Warden) -> None:
     """Runtimes without frames wait as a shell on a pipe."""
     opened = warden.do("open", runtime="provided.al2023")
-    size = {"memory_mb": 128, "ephemeral_mb": 512}
+    size = {"layers": [], "memory_mb": 128, "ephemeral_mb": 512}
     given = warden.do("assign", (), cell=opened["cell"], tree=None, **size)
     assert harness.run_shell(opened["fds"], "cd /tmp && echo $PWD") == "/tmp\n"  # noqa: S108
     warden.do("close", cell=opened["cell"])
@@ -385,7 +440,7 @@ def test_cells_come_and_go_without_a_leak(warden: harness.Warden, cell: Opener) 
     for _ in range(10):
         numbers = [warden.ask("open", runtime="provided.al2023") for _ in range(4)]
         for opened in map(warden.wait, numbers):
-            size = {"memory_mb": 128, "ephemeral_mb": 512}
+            size = {"layers": [], "memory_mb": 128, "ephemeral_mb": 512}
             given = warden.do("assign", (), cell=opened["cell"], tree=None, **size)
             warden.do("close", cell=opened["cell"])
             for descriptor in (*opened["fds"].values(), *given["fds"].values()):

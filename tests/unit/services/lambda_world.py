@@ -55,6 +55,7 @@ class Workshop:
     """Refuses what does not begin as a zip does."""
 
     seen: list[str] = field(default_factory=list)
+    unpacked: Unpacked = Unpacked()
 
     async def check(
         self, account: str, runtime: str, package: bytes, sha256: str, /
@@ -64,7 +65,7 @@ class Workshop:
         self.seen.append(f"{account}/{sha256}")
         if not package.startswith(b"PK"):
             raise Invalid("it is no zip")
-        return Unpacked()
+        return self.unpacked
 
 
 @dataclass

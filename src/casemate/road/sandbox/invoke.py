@@ -30,7 +30,7 @@ from casemate.road.sandbox.link import Event
 from casemate.road.sandbox.pool import Pool
 from casemate.road.sandbox.results import Finding, conclude, judge
 from casemate.road.sandbox.settings import Settings
-from casemate.road.sandbox.trees import Code, Refused, Trees, Unpacked, invalid
+from casemate.road.sandbox.trees import Code, Held, Refused, Trees, Unpacked, invalid
 from casemate.road.sandbox.warden import Warden, WardenError, WardenGoneError
 
 TURN_SECONDS: Final = 0.05
@@ -204,13 +204,13 @@ class Sandbox:
         """Have a cell of the function: a warm one, or one started now."""
         function = invocation.function
         try:
-            async with self._trees.hold(function) as tree:
+            async with self._trees.hold(function) as held:
                 cell = await self._pool.claim(function, invocation.deadline)
                 cell.log.begin(invocation.id, want_tail=invocation.want_log_tail)
                 if cell.key is not None:
                     return _Started(cell, None, None)
                 try:
-                    return await self._start_cold(cell, function, tree, seconds)
+                    return await self._start_cold(cell, function, held, seconds)
                 except BaseException:
                     self._pool.destroy(cell)
                     raise
@@ -222,12 +222,12 @@ class Sandbox:
             raise _no_cell(error) from error
 
     async def _start_cold(
-        self, cell: Cell, function: FunctionVersion, tree: str, seconds: float
+        self, cell: Cell, function: FunctionVersion, held: Held, seconds: float
     ) -> _Started:
         stream = self._stream_name(function)
         cell.bind(function, stream, self._lines)
         both = asyncio.gather(
-            self._assign(cell, function, tree), self._credentials(function, cell.id)
+            self._assign(cell, function, held), self._credentials(function, cell.id)
         )
         try:
             # Both are asked, and while they work the cell makes itself the function's.
@@ -244,12 +244,13 @@ class Sandbox:
         reply = await cell.initialised(seconds)
         return _Started(cell, reply, (time.perf_counter() - before) * 1000)
 
-    async def _assign(self, cell: Cell, function: FunctionVersion, tree: str) -> None:
+    async def _assign(self, cell: Cell, function: FunctionVersion, held: Held) -> None:
         """Have code, `/tmp` and limits given to a cell, whatever fails meanwhile."""
         answer = await self._warden.ask(
             "assign",
             cell=cell.id,
-            tree=tree,
+            tree=held.code,
+            layers=held.layers,
             memory_mb=function.memory_mb,
             ephemeral_mb=function.ephemeral_mb,
         )

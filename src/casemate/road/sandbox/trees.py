@@ -12,7 +12,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, final
 from weakref import WeakValueDictionary
@@ -47,6 +47,15 @@ class Unpacked:
     bytes: int
 
 
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The trees of a function: its code, and its layers, the last on top."""
+
+    code: str
+    layers: list[str]
+
+
 class Refused(Exception):
     """A package is not taken; the text is for its owner."""
 
@@ -74,18 +83,23 @@ class Trees:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @asynccontextmanager
-    async def hold(self, function: FunctionVersion) -> AsyncIterator[str]:
+    async def hold(self, function: FunctionVersion) -> AsyncIterator[Held]:
         """
-        Have a function's tree there, and keep it from being dropped meanwhile.
+        Have a function's trees there, and keep them from being dropped meanwhile.
 
         Raises Refused, Unavailable, and what the code port raises.
         """
+        async with AsyncExitStack() as stack:
+            holding = (self._hold(function, sha) for sha in _packages(function))
+            code, *layers = [await stack.enter_async_context(h) for h in holding]
+            yield Held(code=code, layers=layers)
+
+    @asynccontextmanager
+    async def _hold(self, function: FunctionVersion, sha256: str) -> AsyncIterator[str]:
         runtime = function.runtime
-        tree = self.tree_id(function.account, runtime, function.code_sha256)
+        tree = self.tree_id(function.account, runtime, sha256)
         while (held := self._kept.find(tree)) is None:
-            await self._make(
-                tree, function.account, runtime, function.code_sha256, None
-            )
+            await self._make(tree, function.account, runtime, sha256, None)
         held.uses += 1
         try:
             yield tree
@@ -257,6 +271,12 @@ class Trees:
                 self._kept.add(name, tree)
             except WardenGoneError:
                 return
+
+
+def _packages(function: FunctionVersion) -> tuple[str, ...]:
+    """Name the code and the layers; of two that are the same, the upper one counts."""
+    layers = reversed(dict.fromkeys(reversed(function.layers)))
+    return (function.code_sha256, *layers)
 
 
 def _judge(said: Said) -> Unpacked:

@@ -8,6 +8,7 @@ What is kept of functions, under which keys, and what a change of it writes.
     tenant   lambda.reserved   REGION/NAME                Reserved
     tenant   lambda.packages   SHA256/REGION/NAME         bytes of the package
     tenant   lambda.packages   SHA256/REGION/NAME/NUMBER  bytes of the package
+    tenant   lambda.packages   SHA256/REGION/NAME/NUMBER/layer  0
     SHARED   lambda.work       ACCOUNT/REGION/NAME/SHA256/TASK {}
 
 A function is one record, so its code, policy and tags go and change as one.
@@ -35,8 +36,8 @@ from typing import Final, final
 
 import msgspec
 
-from casemate.services.lambda_.model import Alias, Function, Reserved, Version
-from casemate.services.lambda_.names import FunctionRef
+from casemate.services.lambda_.model import Alias, Build, Function, Reserved, Version
+from casemate.services.lambda_.names import LATEST, FunctionRef
 from casemate.substrate.ports import SHARED, Change, Delete, Put
 
 FUNCTIONS: Final = "lambda.functions"
@@ -118,8 +119,10 @@ class Changed:
 
 def freed_by(before: Function, made: Edit) -> tuple[Work, ...]:
     """Say which packages may be held by nobody any more."""
-    gone = {part.build.sha256 for part in made.removed if isinstance(part, Version)}
-    gone |= before.packages - made.function.packages
+    gone = before.packages - made.function.packages
+    for part in made.removed:
+        if isinstance(part, Version):
+            gone |= part.build.packages
     return tuple(releasing(before.ref, sha) for sha in sorted(gone))
 
 
@@ -128,25 +131,39 @@ def package_changes(before: Function | None, after: Function | None) -> list[Cha
     one = before or after
     if one is None:
         return []
-    old = before.packages if before else frozenset()
-    new = after.packages if after else frozenset()
-    size = encode(one.wanted.size if after is None else after.wanted.size)
-    where = function_key(one.ref)
+    old, new = _held(before), _held(after)
     return [
         *(
-            Delete(account=one.account, table=PACKAGES, key=f"{sha}/{where}")
-            for sha in sorted(old - new)
+            Delete(account=one.account, table=PACKAGES, key=key)
+            for key in sorted(old.keys() - new.keys())
         ),
         *(
-            Put(
-                account=one.account,
-                table=PACKAGES,
-                key=f"{sha}/{where}",
-                value=size,
-            )
-            for sha in sorted(new - old)
+            Put(account=one.account, table=PACKAGES, key=key, value=encode(new[key]))
+            for key in sorted(new.keys() - old.keys())
         ),
     ]
+
+
+def _held(function: Function | None) -> dict[str, int]:
+    """Give a function's holds on packages, and for how many bytes each counts."""
+    if function is None:
+        return {}
+    where = function_key(function.ref)
+    held: dict[str, int] = {}
+    for build in (function.serving, function.wanted):
+        if build is not None:
+            held |= _holds(build, where, f"{where}/{LATEST}")
+    return held
+
+
+def _holds(build: Build, where: str, below: str) -> dict[str, int]:
+    """
+    Give the holds of a build.
+
+    A layer counts with the version of the layer that it is, not again here.
+    """
+    layers = {f"{sha}/{below}/layer": 0 for sha in build.layers}
+    return {**layers, f"{build.sha256}/{where}": build.size}
 
 
 def part_changes(written: Sequence[Part], removed: Sequence[Part]) -> list[Change]:
@@ -156,18 +173,22 @@ def part_changes(written: Sequence[Part], removed: Sequence[Part]) -> list[Chang
         table, key = _place(part)
         value = encode(part)
         changes.append(Put(account=part.account, table=table, key=key, value=value))
-        if isinstance(part, Version):
-            held, size = f"{part.build.sha256}/{key}", encode(part.build.size)
-            changes.append(
-                Put(account=part.account, table=PACKAGES, key=held, value=size)
-            )
+        changes.extend(
+            Put(account=part.account, table=PACKAGES, key=held, value=encode(size))
+            for held, size in _part_holds(part, key).items()
+        )
     for part in removed:
         table, key = _place(part)
         changes.append(Delete(account=part.account, table=table, key=key))
-        if isinstance(part, Version):
-            held = f"{part.build.sha256}/{key}"
-            changes.append(Delete(account=part.account, table=PACKAGES, key=held))
+        changes.extend(
+            Delete(account=part.account, table=PACKAGES, key=held)
+            for held in _part_holds(part, key)
+        )
     return changes
+
+
+def _part_holds(part: Part, key: str) -> dict[str, int]:
+    return _holds(part.build, key, key) if isinstance(part, Version) else {}
 
 
 def _place(part: Part) -> tuple[str, str]:

@@ -9,7 +9,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,12 @@ from casemate.core.arn import Arn, NotAnArnError
 from casemate.core.errors import Denied
 from casemate.core.operation import Parameters
 from casemate.services.lambda_ import environment
-from casemate.services.lambda_.model import Configuration
+from casemate.services.lambda_.layer_model import (
+    LayerRef,
+    LayerVersion,
+    refer_version,
+)
+from casemate.services.lambda_.model import Configuration, Layered
 from casemate.services.lambda_.parameters import (
     integer,
     structure,
@@ -27,7 +32,7 @@ from casemate.services.lambda_.parameters import (
 )
 from casemate.services.lambda_.ports import Roles, Runtimes
 from casemate.services.lambda_.refusals import invalid
-from casemate.services.lambda_.settings import FunctionSettings
+from casemate.services.lambda_.settings import LAYERS, FunctionSettings
 
 PRINCIPAL: Final = "lambda.amazonaws.com"
 
@@ -49,6 +54,7 @@ class Composer:
     settings: FunctionSettings
     runtimes: Runtimes
     roles: Roles
+    layers: Callable[[LayerRef], LayerVersion | None]
 
     def first(
         self, parameters: Parameters, *, account: str, name: str
@@ -125,6 +131,38 @@ class Composer:
             log_group=log_group,
             log_format=log_format,
             architecture=before.architecture,
+            layers=self._layers(parameters, before),
+        )
+
+    def _layers(
+        self, parameters: Parameters, before: Configuration
+    ) -> tuple[Layered, ...]:
+        """Give the layers; that the caller may use them was asked before."""
+        given = texts(parameters, "Layers")
+        if given is None:
+            return before.layers
+        if len(given) > LAYERS:
+            raise invalid(f"a function can have at most {LAYERS} layers")
+        found = [self._layer(arn, before) for arn in given]
+        names = {layer.arn.rpartition(":")[0] for layer in found}
+        if len(names) < len(found):
+            raise invalid("Two different versions of the same layer are not allowed.")
+        return tuple(found)
+
+    def _layer(self, arn: str, before: Configuration) -> Layered:
+        """Find one; what the function has already may be gone as a version."""
+        ref = refer_version(arn)
+        version = self.layers(ref) if ref else None
+        if version is None:
+            for layer in before.layers:
+                if layer.arn == arn:
+                    return layer
+            raise invalid(f"Layer version {arn[:256]} does not exist.")
+        return Layered(
+            arn=version.ref.arn,
+            sha256=version.sha256,
+            size=version.size,
+            unpacked=version.unpacked,
         )
 
     def _runtime(self, runtime: str) -> str:

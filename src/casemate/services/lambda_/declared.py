@@ -5,7 +5,7 @@ What each operation takes, member by member.
 AWS's own default, which asks for nothing: that value is taken, any other is
 refused by name, because the feature is not here.
 
-Members of AWS's model that stand in neither are refused by name: layers' ARNs,
+Members of AWS's model that stand in neither are refused by name:
 S3 and image packages, VPC, file systems, dead-letter queues, code signing,
 SnapStart, customer keys, tenancy, capacity providers, durable executions,
 accelerators, log levels.
@@ -17,6 +17,7 @@ from typing import Final
 
 from casemate.core.operation import Need, Parameters, Scope, condition_tags
 from casemate.services.lambda_.configuration import PRINCIPAL
+from casemate.services.lambda_.layer_model import layer_context
 from casemate.services.lambda_.names import refer
 from casemate.services.lambda_.parameters import text, text_map
 
@@ -34,6 +35,7 @@ _CONFIGURATION: Final = (
     "Environment.Variables",
     "Runtime",
     "EphemeralStorage.Size",
+    "Layers",
     "LoggingConfig.LogFormat",
     "LoggingConfig.LogGroup",
 )
@@ -42,7 +44,6 @@ _ABSENT: Final[dict[str, tuple[object, ...]]] = {
     "DeadLetterConfig.TargetArn": ("",),
     "FileSystemConfigs": ([],),
     "KMSKeyArn": ("",),
-    "Layers": ([],),
     "SnapStart.ApplyOn": ("None",),
     "TracingConfig.Mode": ("PassThrough",),
     "VpcConfig.Ipv6AllowedForDualStack": (False,),
@@ -102,16 +103,23 @@ def passes_role(parameters: Parameters, scope: Scope) -> tuple[Need, ...]:
     )
 
 
+def configures(parameters: Parameters, scope: Scope) -> tuple[Need, ...]:
+    """Need to pass the role that is given, and to read the layers."""
+    layers = layer_context(parameters).get("lambda:Layer", ())
+    reading = (Need(action="lambda:GetLayerVersion", resource=arn) for arn in layers)
+    return (*passes_role(parameters, scope), *reading)
+
+
 def creates(parameters: Parameters, scope: Scope) -> tuple[Need, ...]:
     """Need what a creation needs: to pass the role, and to tag if there are tags."""
     if not text_map(parameters, "Tags"):
-        return passes_role(parameters, scope)
+        return configures(parameters, scope)
     tagging = Need(
         action="lambda:TagResource",
         resource=refer(parameters, scope).arn,
         context=tag_context(parameters, scope),
     )
-    return (*passes_role(parameters, scope), tagging)
+    return (*configures(parameters, scope), tagging)
 
 
 def tag_context(parameters: Parameters, _scope: Scope) -> Context:
@@ -122,7 +130,13 @@ def tag_context(parameters: Parameters, _scope: Scope) -> Context:
 def create_context(parameters: Parameters, scope: Scope) -> Context:
     """Fill the condition keys of CreateFunction."""
     own: Context = {"lambda:FunctionArn": refer(parameters, scope).arn}
-    return own | tag_context(parameters, scope)
+    return own | tag_context(parameters, scope) | layer_context(parameters)
+
+
+def configure_context(parameters: Parameters, scope: Scope) -> Context:
+    """Fill the condition keys of UpdateFunctionConfiguration."""
+    own: Context = {"lambda:FunctionArn": refer(parameters, scope).arn}
+    return own | layer_context(parameters)
 
 
 def permission_context(parameters: Parameters, scope: Scope) -> Context:

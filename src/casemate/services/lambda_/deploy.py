@@ -13,7 +13,8 @@ The operations that make and change functions.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,12 +23,18 @@ from casemate.core.clock import Clock
 from casemate.core.errors import Invalid
 from casemate.core.operation import Parameters, operation
 from casemate.services.lambda_ import declared, publishing, state, tagging
-from casemate.services.lambda_.changes import Changed, Edit, settling
+from casemate.services.lambda_.changes import Changed, Edit, releasing, settling
 from casemate.services.lambda_.configuration import Composer
 from casemate.services.lambda_.describe import describe
 from casemate.services.lambda_.directory import Directory
 from casemate.services.lambda_.functions import present
-from casemate.services.lambda_.model import Build, Configuration, Function, Version
+from casemate.services.lambda_.model import (
+    Build,
+    Configuration,
+    Function,
+    Layered,
+    Version,
+)
 from casemate.services.lambda_.names import (
     FunctionRef,
     function_context,
@@ -44,10 +51,11 @@ from casemate.services.lambda_.refusals import (
     changeable,
     invalid,
 )
-from casemate.services.lambda_.settings import PACKAGE, PACKAGE_BODY
+from casemate.services.lambda_.settings import PACKAGE, PACKAGE_BODY, UNPACKED
 from casemate.services.lambda_.settle import Settler
 from casemate.services.lambda_.store import Store, already
 from casemate.services.lambda_.usage import Usages
+from casemate.substrate.ports import DamagedError
 
 _CHANGED: Final = (
     INVALID,
@@ -99,7 +107,7 @@ class Deployment:
         # (3)
         self._room_for(ref, package, publish=publish, functions=1)
         # (4)
-        sha256 = await self._read(ref.account, configuration.runtime, package)
+        sha256 = await self._read(ref.account, package, configuration)
         function = Function(
             account=ref.account,
             region=ref.region,
@@ -146,8 +154,8 @@ class Deployment:
         revision, identifier = text(call.parameters, "RevisionId"), self.new_id()
         _changeable(deployed.function, revision)
         self._room_for(ref, package, publish=publish)
-        runtime = deployed.function.wanted.configuration.runtime
-        sha256 = await self._read(ref.account, runtime, package)
+        configuration = deployed.function.wanted.configuration
+        sha256 = await self._read(ref.account, package, configuration)
         build = replace(
             deployed.function.wanted,
             revision=self.new_id(),
@@ -175,8 +183,8 @@ class Deployment:
         "UpdateFunctionConfiguration",
         action="lambda:UpdateFunctionConfiguration",
         resource=function_resource,
-        needs=declared.passes_role,
-        context=function_context,
+        needs=declared.configures,
+        context=declared.configure_context,
         accepts=declared.UPDATE_CONFIGURATION,
         only=declared.UPDATE_CONFIGURATION_ONLY,
         mutates=True,
@@ -190,19 +198,22 @@ class Deployment:
         _changeable(deployed.function, revision)
         identifier = self.new_id()
         sha256 = deployed.function.wanted.sha256
+        layers = await self._new_layers(call.parameters, deployed.function)
 
         def edit(now: Function) -> Function:
             _changeable(now, revision)
             if now.wanted.sha256 != sha256:
                 raise busy(ref.arn)  # another package came between
             configuration = self._next(call.parameters, now)
+            if "Layers" in call.parameters and configuration.layers != layers:
+                raise busy(ref.arn)  # a layer came or went between
             return self._updated(
                 now,
                 replace(now.wanted, revision=identifier, configuration=configuration),
             )
 
         changed = await self.settler.carry(
-            self._updated_configuration(ref, edit, sha256)
+            self._updated_configuration(ref, edit, sha256, layers)
         )
         return self._told(changed, published=False)
 
@@ -256,13 +267,56 @@ class Deployment:
         return changed
 
     async def _updated_configuration(
-        self, ref: FunctionRef, edit: Callable[[Function], Function], sha256: str
+        self,
+        ref: FunctionRef,
+        edit: Callable[[Function], Function],
+        sha256: str,
+        layers: Sequence[Layered],
     ) -> Changed:
         work = settling(ref, sha256)
-        changed = await self.store.change(ref, edit, begun=(work,))
+        async with self._with_layers(ref, layers):
+            changed = await self.store.change(ref, edit, begun=(work,))
         self.settler.start(work)
         self.settler.release(changed)
         return changed
+
+    async def _new_layers(
+        self, parameters: Parameters, now: Function
+    ) -> tuple[Layered, ...]:
+        """Give the layers that are to come; with the code they must fit."""
+        if "Layers" not in parameters:
+            return ()
+        configuration = self._next(parameters, now)
+        if configuration.layers:
+            account, sha256 = now.account, now.wanted.sha256
+            package = await _stored(self.store, account, sha256)
+            await self._read(account, package, configuration)
+        return configuration.layers
+
+    @asynccontextmanager
+    async def _with_layers(
+        self, ref: FunctionRef, layers: Sequence[Layered], *sha256: str
+    ) -> AsyncIterator[None]:
+        """
+        Have the packages of layers in the function's own account meanwhile.
+
+        A layer of another account is copied: what is under that account's key,
+        and goes when it likes, is nothing to run from.
+        """
+        digests = [layer.sha256 for layer in layers]
+        begun = [releasing(ref, digest) for digest in dict.fromkeys(digests)]
+        async with self.store.holding(ref.account, *digests, *sha256):
+            try:
+                for work in begun:
+                    await self.store.begin(work)
+                for layer in layers:
+                    owner = layer.arn.split(":")[4]
+                    package = await _stored(self.store, owner, layer.sha256, ref)
+                    await self.store.keep(ref.account, package)
+                yield
+            finally:
+                for work in begun:
+                    self.settler.start(work)
 
     def _next(self, parameters: Parameters, now: Function) -> Configuration:
         return self.composer.next(
@@ -281,7 +335,8 @@ class Deployment:
         self, function: Function, version: Version | None, package: bytes
     ) -> None:
         work = settling(function.ref, function.wanted.sha256)
-        async with self.store.holding(function.account, function.wanted.sha256):
+        layers = function.wanted.configuration.layers
+        async with self._with_layers(function.ref, layers, function.wanted.sha256):
             await self.store.begin(work)
             try:
                 await self.store.keep(function.account, package)
@@ -289,18 +344,39 @@ class Deployment:
             finally:
                 self.settler.start(work)
 
-    async def _read(self, account: str, runtime: str, package: bytes) -> str:
+    async def _read(
+        self, account: str, package: bytes, configuration: Configuration
+    ) -> str:
         """Have a package read where it can do no harm; give its digest."""
         sha256 = hashlib.sha256(package).hexdigest()
         try:
-            await self.packages.check(account, runtime, package, sha256)
+            read = await self.packages.check(
+                account, configuration.runtime, package, sha256
+            )
         except Invalid as bad:
             raise Invalid(
                 f"Could not unzip uploaded file. {bad.reason}",
                 code=INVALID,
                 evidence=bad.evidence,
             ) from bad
+        together = read.bytes + sum(layer.unpacked for layer in configuration.layers)
+        if together > UNPACKED:
+            raise invalid(
+                f"Function code combined with layers exceeds the maximum allowed size "
+                f"of {UNPACKED} bytes. The actual size is {together} bytes."
+            )
         return sha256
+
+
+async def _stored(
+    store: Store, account: str, sha256: str, other: FunctionRef | None = None
+) -> bytes:
+    """Read a package; of a layer that went meanwhile, the function's own copy."""
+    places = [account, *([other.account] if other else [])]
+    for place in dict.fromkeys(places):
+        with suppress(KeyError, DamagedError):
+            return await store.package(place, sha256)
+    raise invalid("a package cannot be read from the store; upload it again")
 
 
 def _own(call: Admitted) -> FunctionRef:

@@ -56,6 +56,10 @@ def describe(
             "LogGroup": configuration.log_group,
         },
     }
+    if configuration.layers:
+        described["Layers"] = [
+            {"Arn": layer.arn, "CodeSize": layer.size} for layer in configuration.layers
+        ]
     if configuration.environment:
         described["Environment"] = {"Variables": dict(configuration.environment)}
     return described | _life(one.life)

@@ -13,8 +13,11 @@ from typing import Final, final
 
 from casemate.core.arn import Arn
 from casemate.core.function import FunctionVersion
+from casemate.services.lambda_ import layer_policy
 from casemate.services.lambda_.changes import FUNCTIONS
 from casemate.services.lambda_.facts import ResourceFacts
+from casemate.services.lambda_.layer_model import is_layer, refer_version
+from casemate.services.lambda_.layer_store import LayerStore
 from casemate.services.lambda_.model import Alias, Function, Holder, Version, runnable
 from casemate.services.lambda_.names import LATEST, FunctionRef, refer_arn
 from casemate.services.lambda_.policy import compiled
@@ -59,8 +62,9 @@ class Deployed:
 class Directory:
     """Finds functions."""
 
-    def __init__(self, records: Records, store: Store) -> None:
+    def __init__(self, records: Records, store: Store, layers: LayerStore) -> None:
         self._store = store
+        self._layers = layers
         self._entries: dict[tuple[str, str, str], dict[str, Deployed]] = {}
         records.watch(FUNCTIONS, self._changed)
 
@@ -80,6 +84,8 @@ class Directory:
         A policy is of its qualifier alone, tags are of the function: under a
         qualifier that is not there nobody is let in.
         """
+        if is_layer(arn):
+            return self._layer_facts(arn)
         ref = refer_arn(arn)
         if ref is None:
             return None
@@ -88,6 +94,13 @@ class Directory:
             return found.facts
         whole = self.find(ref.whole)
         return ResourceFacts(tags=whole.function.tags) if whole else None
+
+    def _layer_facts(self, arn: Arn) -> ResourceFacts | None:
+        ref = refer_version(str(arn))
+        version = self._layers.version(ref) if ref else None
+        return (
+            ResourceFacts(policies=layer_policy.compiled(version)) if version else None
+        )
 
     def _load(self, ref: FunctionRef) -> Deployed | None:
         function = self._store.read(ref)

@@ -16,12 +16,28 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Layered:
+    """
+    A layer version as a function uses it: kept even when the version is deleted.
+
+    size: bytes of the zip; unpacked: of its content.
+    """
+
+    arn: str
+    sha256: str
+    size: int
+    unpacked: int
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """
     How a function runs.
 
     memory_mb, ephemeral_mb: MiB; timeout: seconds.  role_id: the unique id of
     the role when it was given, so a role re-created under its name is another.
+    layers: in the order in which they lie on each other.
     """
 
     runtime: str
@@ -36,6 +52,7 @@ class Configuration:
     log_group: str
     log_format: str
     architecture: str
+    layers: tuple[Layered, ...] = ()
 
 
 @final
@@ -52,6 +69,16 @@ class Build:
     sha256: str
     size: int
     configuration: Configuration
+
+    @property
+    def packages(self) -> frozenset[str]:
+        """Give the digests of the packages that it needs: code and layers."""
+        return frozenset({self.sha256, *self.layers})
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Give the digests of its layers."""
+        return tuple(layer.sha256 for layer in self.configuration.layers)
 
 
 @final
@@ -198,8 +225,8 @@ class Function:
     @property
     def packages(self) -> frozenset[str]:
         """Give the digests of the packages that it holds on to, versions aside."""
-        served = {self.serving.sha256} if self.serving else set()
-        return frozenset({self.wanted.sha256} | served)
+        served = self.serving.packages if self.serving else frozenset()
+        return self.wanted.packages | served
 
 
 Holder = Function | Version | Alias
@@ -241,4 +268,5 @@ def runnable(shown: Function | Version, *, line: str = "") -> FunctionVersion | 
         log_group=configuration.log_group,
         log_format=configuration.log_format,
         line=line,
+        layers=build.layers,
     )

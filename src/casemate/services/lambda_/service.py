@@ -17,6 +17,8 @@ from casemate.services.lambda_.directory import Directory
 from casemate.services.lambda_.facts import ResourceFacts
 from casemate.services.lambda_.functions import Functions
 from casemate.services.lambda_.invoke import Invoking
+from casemate.services.lambda_.layer_store import LayerStore
+from casemate.services.lambda_.layers import Layers
 from casemate.services.lambda_.names import refer
 from casemate.services.lambda_.permissions import Permissions
 from casemate.services.lambda_.ports import (
@@ -70,7 +72,8 @@ class LambdaService:
     ) -> Self:
         """Put the service together.  Nothing runs until `resume` or a call."""
         store = Store(records, blobs)
-        directory = Directory(records, store)
+        layers = LayerStore(records)
+        directory = Directory(records, store, layers)
         settler = Settler(store, run)
         usages = Usages(records, store, settings)
         reservations = Reservations(records, store)
@@ -89,7 +92,12 @@ class LambdaService:
                 store=store,
                 directory=directory,
                 settler=settler,
-                composer=Composer(settings=settings, runtimes=runtimes, roles=roles),
+                composer=Composer(
+                    settings=settings,
+                    runtimes=runtimes,
+                    roles=roles,
+                    layers=layers.version,
+                ),
                 packages=packages,
                 usages=usages,
                 clock=clock,
@@ -115,6 +123,18 @@ class LambdaService:
                 directory=directory,
                 tokens=tokens,
                 settings=settings,
+                new_id=new_id,
+            ),
+            Layers(
+                layers=layers,
+                store=store,
+                settler=settler,
+                packages=packages,
+                runtimes=runtimes,
+                usages=usages,
+                tokens=tokens,
+                settings=settings,
+                clock=clock,
                 new_id=new_id,
             ),
             Concurrency(

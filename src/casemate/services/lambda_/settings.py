@@ -20,6 +20,9 @@ UNPACKED: Final = 262_144_000
 CLIENT_CONTEXT: Final = 3_583
 """Bytes of the base64 text of a client context."""
 
+LAYERS: Final = 5
+"""Layers of a function."""
+
 UNRESERVED: Final = 100
 """Places of an account that no function can have for itself."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -241,10 +241,11 @@ class Store:
                 raise not_found(ref.arn)
             before = _decode(record.value)
             parts = await self._parts_of(ref)
-            digests = {p.build.sha256 for p in parts if isinstance(p, Version)}
-            freed = tuple(
-                releasing(before.ref, sha) for sha in sorted(before.packages | digests)
-            )
+            digests = before.packages
+            for part in parts:
+                if isinstance(part, Version):
+                    digests |= part.build.packages
+            freed = tuple(releasing(before.ref, sha) for sha in sorted(digests))
             gone = Delete(
                 account=ref.account,
                 table=FUNCTIONS,
@@ -297,13 +298,19 @@ class Store:
         return found
 
     @asynccontextmanager
-    async def holding(self, account: str, sha256: str) -> AsyncIterator[None]:
-        """Keep a package from being let go of while a function comes to hold it."""
-        place = (account, sha256)
-        lock = self._locks.get(place)
-        if lock is None:
-            lock = self._locks[place] = asyncio.Lock()
-        async with lock:
+    async def holding(self, account: str, *sha256: str) -> AsyncIterator[None]:
+        """
+        Keep packages from being let go of while somebody comes to hold them.
+
+        Many are taken in one order by all, so that nobody waits in a circle.
+        """
+        async with AsyncExitStack() as stack:
+            for one in sorted(set(sha256)):
+                place = (account, one)
+                lock = self._locks.get(place)
+                if lock is None:
+                    lock = self._locks[place] = asyncio.Lock()
+                await stack.enter_async_context(lock)
             yield
 
     async def keep(self, account: str, package: bytes) -> None:

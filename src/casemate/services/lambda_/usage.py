@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import final
+from typing import Final, final
 
 from casemate.core.errors import Refusal
 from casemate.services.lambda_.changes import PACKAGES
@@ -12,12 +12,15 @@ from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.store import Store
 from casemate.substrate.ports import Records
 
+_LAYER: Final = "/layer"
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """
-    Functions of an account, their published versions, and bytes of packages.
+    Functions of an account, published versions of them and of layers, and bytes
+    of packages.
 
     Each version counts with the whole of its package, as on AWS, and so does
     one that a function serves while it gets another.
@@ -40,6 +43,8 @@ class _Account:
 
     def set(self, key: str, size: int | None) -> None:
         """Note what a hold is now; None: it is let go of."""
+        if key.endswith(_LAYER):
+            return  # counted with the layer's own version
         name, is_version = _named(key)
         if (before := self.sizes.pop(key, None)) is not None:
             self._count(name, -1, is_version=is_version)
