@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ def handler(event, context):
             refused.append(error.strerror)
     return {"value": shared.VALUE, "files": files, "refused": refused}
 """
+PATIENCE = 15.0
 READ_ONLY = "Read-only file system"
 
 
@@ -140,3 +142,63 @@ def test_a_layer_is_used_by_another_account_by_leave_only(
     told, _ = platform.invoke("borrower", account=other)
     assert "lent" == told["value"]
     assert account in layer
+
+
+NODE = """
+const shared = require("shared");
+
+exports.handler = async () => ({ value: shared.VALUE });
+"""
+
+
+def test_node_finds_what_a_layer_brings(
+    platform: Platform, lambda_: Any, own: Any, role: str
+) -> None:
+    """/opt/nodejs/node_modules is on its path."""
+    runtimes = [r["Name"] for r in own.list_runtimes()["Runtimes"]]
+    runtime = next(name for name in runtimes if name.startswith("nodejs"))
+    files: dict[str, str | bytes] = {
+        "nodejs/node_modules/shared/index.js": "exports.VALUE = 'from a layer';\n"
+    }
+    made = lambda_.publish_layer_version(
+        LayerName="node", Content={"ZipFile": zipped(files)}
+    )
+    platform.function(
+        "node-layered",
+        {"index.js": NODE},
+        role=role,
+        Runtime=runtime,
+        Handler="index.handler",
+        Layers=[made["LayerVersionArn"]],
+    )
+    assert {"value": "from a layer"} == platform.invoke("node-layered")[0]
+
+
+def test_a_layer_may_bring_the_runtime(
+    platform: Platform, lambda_: Any, role: str
+) -> None:
+    """`provided` runs /opt/bootstrap where the package has none."""
+    made = lambda_.publish_layer_version(
+        LayerName="runtime",
+        Content={
+            "ZipFile": zipped(
+                {"bootstrap": "#!/bin/sh\necho from a layer >&2\nexit 4\n"}
+            )
+        },
+    )
+    platform.function(
+        "carried",
+        {"readme.txt": ""},
+        role=role,
+        Runtime="provided.al2023",
+        Handler="any",
+        Layers=[made["LayerVersionArn"]],
+    )
+    told, answer = platform.invoke("carried")
+    assert ("Unhandled", "Runtime.ExitError") == (
+        answer["FunctionError"],
+        told["errorType"],
+    )
+    end = time.monotonic() + PATIENCE
+    while "from a layer" not in platform.casemate("logs", "carried").stdout:
+        assert time.monotonic() < end
