@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -167,6 +167,8 @@ class Deployment:
 
         def edit(now: Function) -> Edit:
             _changeable(now, revision)
+            if now.wanted.configuration.layers != configuration.layers:
+                raise busy(ref.arn)  # they were not weighed with this code
             after = self._updated(
                 now, replace(build, configuration=now.wanted.configuration)
             )
@@ -287,7 +289,7 @@ class Deployment:
         if "Layers" not in parameters:
             return ()
         configuration = self._next(parameters, now)
-        if configuration.layers:
+        if configuration.layers != now.wanted.configuration.layers:
             account, sha256 = now.account, now.wanted.sha256
             package = await _stored(self.store, account, sha256)
             await self._read(account, package, configuration)
@@ -310,9 +312,10 @@ class Deployment:
                 for work in begun:
                     await self.store.begin(work)
                 for layer in layers:
-                    owner = layer.arn.split(":")[4]
-                    package = await _stored(self.store, owner, layer.sha256, ref)
-                    await self.store.keep(ref.account, package)
+                    if not self.store.is_held(ref.account, layer.sha256):
+                        owner = layer.arn.split(":")[4]
+                        package = await _stored(self.store, owner, layer.sha256)
+                        await self.store.keep(ref.account, package)
                 yield
             finally:
                 for work in begun:
@@ -368,15 +371,14 @@ class Deployment:
         return sha256
 
 
-async def _stored(
-    store: Store, account: str, sha256: str, other: FunctionRef | None = None
-) -> bytes:
-    """Read a package; of a layer that went meanwhile, the function's own copy."""
-    places = [account, *([other.account] if other else [])]
-    for place in dict.fromkeys(places):
-        with suppress(KeyError, DamagedError):
-            return await store.package(place, sha256)
-    raise invalid("a package cannot be read from the store; upload it again")
+async def _stored(store: Store, account: str, sha256: str) -> bytes:
+    """Read a package.  Raises Invalid."""
+    try:
+        return await store.package(account, sha256)
+    except (KeyError, DamagedError) as cause:
+        raise invalid(
+            "a package cannot be read from the store; upload it again"
+        ) from cause
 
 
 def _own(call: Admitted) -> FunctionRef:

@@ -24,7 +24,8 @@ _VERSION = re.compile(
     rf"(?P<name>{_NAME}):(?P<number>[1-9][0-9]{{0,9}})",
     re.ASCII,
 )
-_MOST: Final = 9_999_999_999
+LAST: Final = 9_999_999_999
+"""The largest number that a version can have."""
 
 
 @final
@@ -103,12 +104,18 @@ class LayerVersion:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A layer.  published: the number that was given last, there or not."""
+    """
+    A layer.
+
+    published: the number that was given last, whether or not it is still there.
+    there: how many versions are.
+    """
 
     account: str
     region: str
     name: str
     published: int
+    there: int
 
     @property
     def ref(self) -> LayerRef:
@@ -123,8 +130,8 @@ def refer(parameters: Parameters, scope: Scope) -> LayerRef:
     if matched is None:
         raise _misnamed(text)
     number = integer(parameters, "VersionNumber")
-    if number is not None and not 1 <= number <= _MOST:
-        raise invalid(f"`VersionNumber` must be from 1 to {_MOST}")
+    if number is not None and not 1 <= number <= LAST:
+        raise invalid(f"`VersionNumber` must be from 1 to {LAST}")
     return LayerRef(
         account=matched["account"] or scope.account,
         region=matched["region"] or scope.region,

@@ -6,18 +6,21 @@ Layers and their versions, as kept.
     tenant   lambda.layerversions  REGION/NAME/NUMBER         LayerVersion
     tenant   lambda.packages       SHA256/REGION/layer:NAME/NUMBER  bytes
 
-A hold on a package is told from a function's by the `:`, which is in no name of
+NUMBER counts down from the largest, so that the newest version comes first.  A
+hold on a package is told from a function's by the `:`, which is in no name of
 one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from casemate.core.errors import Conflict
+from casemate.services.lambda_ import pages
 from casemate.services.lambda_.changes import (
     PACKAGES,
     Work,
@@ -25,7 +28,7 @@ from casemate.services.lambda_.changes import (
     releasing,
     work_changes,
 )
-from casemate.services.lambda_.layer_model import Layer, LayerRef, LayerVersion
+from casemate.services.lambda_.layer_model import LAST, Layer, LayerRef, LayerVersion
 from casemate.services.lambda_.names import FunctionRef
 from casemate.services.lambda_.store import TRIES, translated
 from casemate.substrate.ports import (
@@ -57,16 +60,15 @@ class LayerStore:
         record = self._records.get(ref.account, VERSIONS, _key(ref))
         return _decode_version(record.value) if record else None
 
-    def versions(self, ref: LayerRef) -> list[LayerVersion]:
-        """Read all versions of a layer, the newest first."""
-        found: list[LayerVersion] = []
-        prefix, after = f"{ref.region}/{ref.name}/", ""
+    def versions(self, ref: LayerRef, *, before: int = 0) -> Iterator[LayerVersion]:
+        """Read the versions of a layer, the newest first; before: older ones only."""
+        prefix = f"{ref.region}/{ref.name}/"
+        after = _key(replace(ref, number=before)) if before else ""
         while page := self._records.scan(
-            ref.account, VERSIONS, prefix=prefix, after=after, limit=PAGE
+            ref.account, VERSIONS, prefix=prefix, after=after, limit=pages.PAGE + 1
         ):
-            found.extend(_decode_version(record.value) for record in page)
+            yield from (_decode_version(record.value) for record in page)
             after = page[-1].key
-        return found[::-1]
 
     def layers(self, account: str, region: str, *, after: str = "") -> Iterator[Layer]:
         """Read the layers of an account past a name, in the order of names."""
@@ -78,68 +80,67 @@ class LayerStore:
             yield from (_decode(record.value) for record in page)
             last = page[-1].key
 
+    def layer(self, ref: LayerRef) -> Layer | None:
+        """Read a layer."""
+        record = self._records.get(ref.account, LAYERS, _layer_key(ref))
+        return _decode(record.value) if record else None
+
     async def publish(
-        self, ref: LayerRef, make: Callable[[int], LayerVersion]
+        self, ref: LayerRef, make: Callable[[Layer], LayerVersion]
     ) -> LayerVersion:
-        """Write the next version, which `make` makes of its number."""
+        """Write the version that `make` makes of a layer which has counted on."""
         for _ in range(TRIES):
             record = self._records.get(ref.account, LAYERS, _layer_key(ref))
-            number = (_decode(record.value).published if record else 0) + 1
-            made = make(number)
-            layer = Layer(
-                account=ref.account, region=ref.region, name=ref.name, published=number
+            before = _decode(record.value) if record else _blank(ref)
+            layer = replace(
+                before, published=before.published + 1, there=before.there + 1
             )
+            made = make(layer)
             if await self._commit(
-                Put(
-                    account=ref.account,
-                    table=LAYERS,
-                    key=_layer_key(ref),
-                    value=encode(layer),
-                    expected=record.revision if record else 0,
-                ),
-                *_written(made),
+                _put(layer, record.revision if record else 0), *_written(made)
             ):
                 return made
         raise _busy(ref)
 
     async def change(
-        self, ref: LayerRef, edit: Callable[[LayerVersion], LayerVersion | None]
-    ) -> tuple[Work, ...] | None:
-        """
-        Change a version, or remove it where `edit` gives None.
-
-        Gives the letting go that is to be started, or None if it is not there.
-        """
+        self, ref: LayerRef, edit: Callable[[LayerVersion], LayerVersion]
+    ) -> bool:
+        """Change the policy of a version; False if it is not there."""
         for _ in range(TRIES):
             record = self._records.get(ref.account, VERSIONS, _key(ref))
             if record is None:
+                return False
+            put = Put(
+                account=ref.account,
+                table=VERSIONS,
+                key=_key(ref),
+                value=encode(edit(_decode_version(record.value))),
+                expected=record.revision,
+            )
+            if await self._commit(put):
+                return True
+        raise _busy(ref)
+
+    async def remove(self, ref: LayerRef) -> Work | None:
+        """Remove a version; give the letting go that is to be started, if any."""
+        for _ in range(TRIES):
+            record = self._records.get(ref.account, VERSIONS, _key(ref))
+            above = self._records.get(ref.account, LAYERS, _layer_key(ref))
+            if record is None or above is None:
                 return None
-            before = _decode_version(record.value)
-            after = edit(before)
-            if after is not None:
-                changes: Sequence[Change] = (
-                    Put(
-                        account=ref.account,
-                        table=VERSIONS,
-                        key=_key(ref),
-                        value=encode(after),
-                        expected=record.revision,
-                    ),
-                )
-                freed: tuple[Work, ...] = ()
-            else:
-                freed = (letting_go(ref, before.sha256),)
-                changes = (
-                    Delete(
-                        account=ref.account,
-                        table=VERSIONS,
-                        key=_key(ref),
-                        expected=record.revision,
-                    ),
-                    Delete(account=ref.account, table=PACKAGES, key=_held(before)),
-                    *work_changes(freed, ()),
-                )
-            if await self._commit(*changes):
+            before, layer = _decode_version(record.value), _decode(above.value)
+            freed = letting_go(ref, before.sha256)
+            if await self._commit(
+                _put(replace(layer, there=layer.there - 1), above.revision),
+                Delete(
+                    account=ref.account,
+                    table=VERSIONS,
+                    key=_key(ref),
+                    expected=record.revision,
+                ),
+                Delete(account=ref.account, table=PACKAGES, key=_held(before)),
+                *work_changes((freed,), ()),
+            ):
                 return freed
         raise _busy(ref)
 
@@ -179,12 +180,28 @@ def _written(version: LayerVersion) -> Sequence[Change]:
     )
 
 
+def _blank(ref: LayerRef) -> Layer:
+    return Layer(
+        account=ref.account, region=ref.region, name=ref.name, published=0, there=0
+    )
+
+
+def _put(layer: Layer, expected: int) -> Change:
+    return Put(
+        account=layer.account,
+        table=LAYERS,
+        key=_layer_key(layer.ref),
+        value=encode(layer),
+        expected=expected,
+    )
+
+
 def _layer_key(ref: LayerRef) -> str:
     return f"{ref.region}/{ref.name}"
 
 
 def _key(ref: LayerRef) -> str:
-    return f"{_layer_key(ref)}/{ref.number:010d}"
+    return f"{_layer_key(ref)}/{LAST - ref.number:010d}"
 
 
 def _held(version: LayerVersion) -> str:

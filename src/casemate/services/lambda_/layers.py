@@ -11,21 +11,21 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Final
 
 import orjson
 
 from casemate.core.call import Admitted
 from casemate.core.clock import Clock
-from casemate.core.errors import Conflict, NotFound
+from casemate.core.errors import Conflict, NotFound, Refusal
 from casemate.core.operation import anything, operation
 from casemate.seal.token import Tokens
 from casemate.services.lambda_ import layer_policy, pages
 from casemate.services.lambda_.describe import digest, moment
 from casemate.services.lambda_.layer_model import (
+    Layer,
     LayerRef,
     LayerVersion,
     layer_resource,
@@ -163,29 +163,27 @@ class Layers:
         errors=(INVALID, "ServiceException", "TooManyRequestsException"),
     )
     async def list(self, call: Admitted) -> Mapping[str, object]:
-        """List the caller's layers by name, each with its newest version that fits."""
+        """
+        List the caller's layers by name, each with its newest version that fits.
+
+        A page ends when as many versions were looked at as one layer may have, so
+        that no filter keeps others waiting.
+        """
         scope, fits = call.scope, _filter(call)
         page = self._pages(call, "ListLayers", f"{scope.region} {fits}")
         most, after = pages.size(call), page.after(call)
-        listed = (
-            (layer.name, newest)
-            for layer in self.layers.layers(scope.account, scope.region, after=after)
-            for newest in self._fitting(layer.ref, fits)[:1]
-        )
-        found = list(islice(listed, most + 1))
-        answer: dict[str, object] = {
-            "Layers": [
-                {
-                    "LayerName": name,
-                    "LayerArn": newest.ref.layer_arn,
-                    "LatestMatchingVersion": _described(newest),
-                }
-                for name, newest in found[:most]
-            ]
-        }
-        if len(found) > most:
-            answer["NextMarker"] = page.next(found[most - 1][0])
-        return answer
+        found: list[dict[str, object]] = []
+        looked, last = 0, ""
+        for layer in self.layers.layers(scope.account, scope.region, after=after):
+            if len(found) == most or looked > self.settings.layer_versions:
+                return {"Layers": found, "NextMarker": page.next(last)}
+            last = layer.name
+            for version in self.layers.versions(layer.ref):
+                looked += 1
+                if version.fits(*fits):
+                    found.append(_listed(version))
+                    break
+        return {"Layers": found}
 
     @operation(
         "ListLayerVersions",
@@ -201,17 +199,15 @@ class Layers:
         ref, fits = refer(call.parameters, call.scope), _filter(call)
         page = self._pages(call, "ListLayerVersions", f"{ref.arn} {fits}")
         most, after = pages.size(call), page.after(call)
-        found = [
-            version
-            for version in self._fitting(ref, fits)
-            if not after or version.number < int(after)
-        ]
-        answer: dict[str, object] = {
-            "LayerVersions": [_described(version) for version in found[:most]]
-        }
-        if len(found) > most:
-            answer["NextMarker"] = page.next(str(found[most - 1].number))
-        return answer
+        found: list[dict[str, object]] = []
+        last = 0
+        for version in self.layers.versions(ref, before=int(after or 0)):
+            if len(found) == most:
+                return {"LayerVersions": found, "NextMarker": page.next(str(last))}
+            last = version.number
+            if version.fits(*fits):
+                found.append(_described(version))
+        return {"LayerVersions": found}
 
     @operation(
         "DeleteLayerVersion",
@@ -270,7 +266,7 @@ class Layers:
                 raise too_long()
             return after
 
-        if await self.layers.change(ref, edit) is None:
+        if not await self.layers.change(ref, edit):
             raise _not_found(ref)
         written = layer_policy.statement(given, self._found(ref))
         return {
@@ -302,7 +298,7 @@ class Layers:
             _current(now, revision)
             return replace(now, grants=kept, policy_revision=identifier if kept else "")
 
-        if await self.layers.change(ref, edit) is None:
+        if not await self.layers.change(ref, edit):
             raise _not_found(ref)
         return {}
 
@@ -334,15 +330,25 @@ class Layers:
             await self.store.begin(work)
             try:
                 await self.store.keep(ref.account, package)
-                return await self.layers.publish(
-                    ref, lambda number: replace(shape, number=number)
-                )
+                return await self.layers.publish(ref, self._numbered(shape))
             finally:
                 # Of a version that was not written the package is let go of.
                 self.settler.start(work)
 
+    def _numbered(self, shape: LayerVersion) -> Callable[[Layer], LayerVersion]:
+        def make(layer: Layer) -> LayerVersion:
+            if layer.there > self.settings.layer_versions:
+                raise Refusal(
+                    f"the layer has {layer.there - 1} versions, which is the most that "
+                    "this platform's operator allows; delete what is not needed",
+                    code="CodeStorageExceededException",
+                )
+            return replace(shape, number=layer.published)
+
+        return make
+
     async def _gone(self, ref: LayerRef) -> None:
-        for work in await self.layers.change(ref, lambda _: None) or ():
+        if work := await self.layers.remove(ref):
             self.settler.start(work)
 
     def _own(self, call: Admitted) -> LayerRef:
@@ -356,11 +362,6 @@ class Layers:
         if found is None:
             raise _not_found(ref)
         return found
-
-    def _fitting(
-        self, ref: LayerRef, fits: tuple[str | None, str | None]
-    ) -> Sequence[LayerVersion]:
-        return [v for v in self.layers.versions(ref) if v.fits(*fits)]
 
     def _runtime(self, call: Admitted) -> str:
         """Choose the runtime whose workshop reads the package."""
@@ -430,6 +431,14 @@ def _described(version: LayerVersion) -> dict[str, object]:
     if version.architectures:
         described["CompatibleArchitectures"] = [*version.architectures]
     return described
+
+
+def _listed(newest: LayerVersion) -> dict[str, object]:
+    return {
+        "LayerName": newest.name,
+        "LayerArn": newest.ref.layer_arn,
+        "LatestMatchingVersion": _described(newest),
+    }
 
 
 def _content(version: LayerVersion) -> dict[str, object]:

@@ -37,9 +37,11 @@ class FunctionSettings:
 
     architecture: the host's.  total_code_bytes: of all the packages of an
     account.  functions, versions: of an account; AWS bounds them by their bytes
-    alone.  aliases: of a function.  pending_seconds: how long an
-    invocation waits for a function that is being created.  start_seconds: what
-    a caller waits for a cell and its initialization, beyond the timeout.
+    alone.  aliases: of a function.  layer_versions: of a layer.
+
+    pending_seconds: how long an invocation waits for a function that is being
+    created.  start_seconds: what a caller waits for a cell and its
+    initialization, beyond the timeout.
 
     unsafe_secrets_in_environment: environment values that look like secrets
     are taken.  unsafe_public_policies: a resource policy may allow everybody,
@@ -52,6 +54,7 @@ class FunctionSettings:
     functions: int = 5_000
     versions: int = 20_000
     aliases: int = 1_000
+    layer_versions: int = 1_000
     pending_seconds: float = 10.0
     start_seconds: float = 30.0
     unsafe_secrets_in_environment: bool = False

@@ -322,12 +322,16 @@ class Store:
         """Read a package.  Raises KeyError, DamagedError."""
         return await self._blobs.get(account, sha256)
 
+    def is_held(self, account: str, sha256: str) -> bool:
+        """Tell whether anything of an account holds a package."""
+        prefix = f"{sha256}/"
+        return bool(self._records.scan(account, PACKAGES, prefix=prefix, limit=1))
+
     async def release(self, work: Work) -> None:
         """Let go of a package if no function holds it; then the work has ended."""
         account, sha256 = work.ref.account, work.sha256
         async with self.holding(account, sha256):
-            held = self._records.scan(account, PACKAGES, prefix=f"{sha256}/", limit=1)
-            if not held:
+            if not self.is_held(account, sha256):
                 await self._blobs.delete(account, sha256)
             await self.end(work)
 

@@ -380,3 +380,61 @@ def test_layers_are_bounded_and_paged(tmp_path: Path) -> None:
         assert {"Layers": []} == await w.of(OTHER_ACCOUNT)("ListLayers")
 
     run(tmp_path, law, FunctionSettings(versions=3))
+
+
+def test_versions_of_a_layer_are_bounded_and_paged(tmp_path: Path) -> None:
+    """By layer; the newest first, each once, whatever filter there is."""
+
+    async def law(w: World) -> None:
+        for n in range(12):
+            await publish(w, CompatibleRuntimes=["python3.11"] if n % 2 else [])
+        with pytest.raises(Refusal) as refused:
+            await publish(w, B)
+        assert refused.value.code == "CodeStorageExceededException"
+        assert not await holds(w, B)
+
+        async def numbers(**more: object) -> list[int]:
+            found: list[int] = []
+            while True:
+                page = await w.call(
+                    "ListLayerVersions", LayerName="l", MaxItems=4, **more
+                )
+                versions = page["LayerVersions"]
+                assert isinstance(versions, list)
+                assert len(versions) <= 4
+                found += [v["Version"] for v in versions]
+                if "NextMarker" not in page:
+                    return found
+                more = {**more, "Marker": page["NextMarker"]}
+
+        assert await numbers() == list(range(12, 0, -1))
+        assert await numbers(CompatibleRuntime="python3.11") == list(range(12, 0, -2))
+        await w.call("DeleteLayerVersion", LayerName="l", VersionNumber=5)
+        assert (await publish(w, B))["Version"] == 13
+
+    run(tmp_path, law, FunctionSettings(layer_versions=12))
+
+
+def test_a_filtered_list_looks_at_so_many_and_goes_on(tmp_path: Path) -> None:
+    """A page may be short, or empty, and still lead to all that fit."""
+
+    async def law(w: World) -> None:
+        for name in ("a", "b", "c"):
+            for n in range(3):
+                fits = ["python3.11"] if name == "c" and n == 0 else []
+                await publish(w, LayerName=name, CompatibleRuntimes=fits)
+        found, sizes = [], []
+        more: dict[str, object] = {"CompatibleRuntime": "python3.11"}
+        while True:
+            page = await w.call("ListLayers", **more)
+            layers = page["Layers"]
+            assert isinstance(layers, list)
+            found += [layer["LatestMatchingVersion"]["Version"] for layer in layers]
+            sizes.append(len(layers))
+            if "NextMarker" not in page:
+                break
+            more = {**more, "Marker": page["NextMarker"]}
+        assert found == [1]
+        assert sizes == [0, 1]
+
+    run(tmp_path, law, FunctionSettings(layer_versions=5))
