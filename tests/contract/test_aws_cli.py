@@ -116,11 +116,11 @@ def test_identities(aws: Shell, account: str) -> None:
 
 
 def test_what_is_not_here_is_said_by_name(aws: Shell) -> None:
-    assert "NotImplemented" in aws.refused("lambda", "list-layers")
+    assert "NotImplemented" in aws.refused("lambda", "list-code-signing-configs")
     assert "`dynamodb`" in aws.refused("dynamodb", "list-tables")
-    layer = "arn:aws:lambda:us-east-1:123456789012:layer:l:1"
-    words = ("--function-name", "f", "--layers", layer)
+    key = "arn:aws:kms:us-east-1:123456789012:key/k"
+    words = ("--function-name", "f", "--kms-key-arn", key)
     assert "ResourceNotFound" in aws.refused(
         "lambda", "update-function-configuration", "--function-name", "nowhere"
     )
-    assert "Layers" in aws.refused("lambda", "update-function-configuration", *words)
+    assert "KMSKeyArn" in aws.refused("lambda", "update-function-configuration", *words)
