@@ -23,7 +23,7 @@ def _make_many(folder: Path) -> None:
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.propagate("/", kernel.MS_SLAVE | kernel.MS_REC)
     at = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    trees = Trees(at, folder, 100_000, most=MOST)
+    trees = Trees(at, folder, 100_000, places=at, most=MOST)
     for number in range(MOST):
         os.close(trees.make(f"{number:064x}", f"c{number:016x}", 1_000_000_000))
         trees.keep(f"{number:064x}", closed=True)

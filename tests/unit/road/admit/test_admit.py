@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from casemate.core.bucket import Bucket
 from casemate.core.call import Sound
 from casemate.core.errors import Throttled
-from casemate.road.admit.room import Admit, Limits
+from casemate.road.admit.room import Admit, Limits, Place
 from store_stand import SetClock
 from unit.road.test_road import OPERATION
 from unit.services.calls import OTHER_ACCOUNT, admitted, law, session_of
@@ -89,7 +89,7 @@ async def test_places_are_limited_and_given_back() -> None:
 @law
 async def test_calls_that_wait_take_no_place_of_calls_that_work() -> None:
     """They have places of their own, as bounded, and given back on every ending."""
-    room = Admit(limits=Limits(places=1, waiting=1), clock=SetClock())
+    room = admit(places=1, waiting=1)
 
     async with room(WAIT.sound), room(CALL.sound):
         for one in (WAIT, CALL):
@@ -259,7 +259,7 @@ def test_no_walk_breaks_a_bound(steps: list[tuple[str, bool]]) -> None:
     """Shares, the shared places and their sum hold after every entry and ending."""
     shares = Shares({"f": Share(FUNCTION, 2), "g": Share(f"{FUNCTION}g", 1)})
     room = admit(shares=shares, places=6)
-    held: dict[str, list[str]] = {"f": [], "g": [], "h": []}
+    held: dict[str, list[Place]] = {"f": [], "g": [], "h": []}
     most = {"f": 2, "g": 1, "h": 3}
     for name, comes in steps:
         if comes:
