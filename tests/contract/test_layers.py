@@ -112,9 +112,10 @@ def test_a_bad_package_is_no_layer(lambda_: Any) -> None:
 
 
 def test_a_layer_is_used_by_another_account_by_leave_only(
-    platform: Platform, lambda_: Any, other: str, account: str
+    platform: Platform, lambda_: Any, own: Any, account: str
 ) -> None:
     """Refused without, used with, and used on when leave and layer have gone."""
+    other = str(own.create_account(Name="borrows")["AccountId"])
     layer = _layer(lambda_, "lent", _shared("lent"))
     mine = platform.client("lambda", other)
     role = platform.role("layers", account=other)
