@@ -77,6 +77,9 @@ class Started:
         finder = sys.path_importer_cache.get(self._task_root)
         if isinstance(finder, FileFinder):  # it has seen the folder when it was empty
             finder.invalidate_caches()
+        for path in sys.path:  # what a layer brings was not there either
+            if path.startswith("/opt/"):
+                sys.path_importer_cache.pop(path, None)
         os.chdir(self._task_root)
         self.run = handler.find(self._handler_name)
 
