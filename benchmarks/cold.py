@@ -23,10 +23,12 @@ from benchmarks.client import Line
 
 PYTHON: Final = "/usr/bin/python3.11"
 _BOTO3: Final = "import boto3\n\n" + hello()
+_LOGGING: Final = "import json\nimport logging\n\n" + hello()
 HIT: Final = "Casemate, a cell of the pool"
 EMPTY: Final = "Casemate, no cell waiting (`--pool 0`)"
 FIRST: Final = "Casemate, a package's first use on the node"
 WITH_BOTO3: Final = "Casemate, a cell of the pool, `import boto3`"
+WITH_LOGGING: Final = "Casemate, a cell of the pool, `import json, logging`"
 BARE: Final = "`python3.11 -c pass`"
 ISOLATED: Final = "`python3.11 -I -c pass`"
 CONTAINER: Final = "`runc run`, `python3.11 -I -c pass` in it"
@@ -52,6 +54,7 @@ def measure(
             HIT: lambda _: _renewed(full, "hello"),
             EMPTY: lambda _: _unpooled(empty, "hello"),
             FIRST: lambda number: _first(full, firsts[number]),
+            WITH_LOGGING: lambda _: _renewed(full, "logs"),
             WITH_BOTO3: lambda _: _renewed(full, "boto"),
         }
         found: Starts = {name: [] for name in kinds}
@@ -75,12 +78,15 @@ def _prepare(
     firsts = [f"first{number}" for number in range(rounds)]
     full.deploy("hello", hello())
     full.deploy("boto", _BOTO3)
+    full.deploy("logs", _LOGGING)
     empty.deploy("hello", hello())
     say(f"cold: deploying {rounds} packages")
     for name in firsts:
         full.deploy(name, f"# {name}\n{hello()}")
     full.restart()
-    for platform, name in ((full, "hello"), (full, "boto"), (empty, "hello")):
+    for name in ("boto", "logs"):
+        _call(full, name)
+    for platform, name in ((full, "hello"), (empty, "hello")):
         _call(platform, name)
     return firsts
 
