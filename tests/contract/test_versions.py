@@ -30,6 +30,9 @@ def handler(event, context):
 """
 
 
+PATIENCE = 20.0
+
+
 def _code(release: int) -> bytes:
     return zipped({"handler.py": SOURCE % release})
 
@@ -180,23 +183,36 @@ def test_releases_drop_no_call(platform: Platform, lambda_: Any, role: str) -> N
     name, alias = "busy", {"FunctionName": "busy", "Name": "live"}
     platform.function("busy", {"handler.py": SOURCE % 0}, role=role, Publish=True)
     lambda_.create_alias(**alias, FunctionVersion="1")
-    over = threading.Event()
+    over, turn = threading.Event(), threading.Condition()
+    spelled = (name, f"{name}:live", f"{name}:live")
+    answered = [0] * len(spelled)
 
-    def call(spelled: str) -> int:
-        client, count = platform.client("lambda"), 0
+    def call(caller: int) -> None:
+        client = platform.client("lambda")
         while not over.is_set():
-            answer = client.invoke(FunctionName=spelled, Payload=b"{}")
+            answer = client.invoke(FunctionName=spelled[caller], Payload=b"{}")
             told = json.load(answer["Payload"])
             assert "FunctionError" not in answer, told
             assert told["version"] == answer["ExecutedVersion"]
-            count += 1
-        return count
+            with turn:
+                answered[caller] += 1
+                turn.notify_all()
 
-    with ThreadPoolExecutor(3) as threads:
-        spelled = (name, f"{name}:live", f"{name}:live")
-        callers = [threads.submit(call, each) for each in spelled]
+    def all_go_on() -> bool:
+        with turn:
+            before = [*answered]
+            return turn.wait_for(
+                lambda: all(
+                    now > then for now, then in zip(answered, before, strict=True)
+                ),
+                PATIENCE,
+            )
+
+    with ThreadPoolExecutor(len(spelled)) as threads:
+        callers = [threads.submit(call, each) for each in range(len(spelled))]
         try:
             for release in (1, 2, 3):
+                assert all_go_on()
                 made = lambda_.update_function_code(
                     FunctionName=name, ZipFile=_code(release), Publish=True
                 )
@@ -204,10 +220,11 @@ def test_releases_drop_no_call(platform: Platform, lambda_: Any, role: str) -> N
                 before = lambda_.get_alias(**alias)["FunctionVersion"]
                 lambda_.update_alias(**alias, FunctionVersion=made["Version"])
                 lambda_.delete_function(FunctionName=name, Qualifier=before)
+            assert all_go_on()
         finally:
             over.set()
-        counts = [caller.result() for caller in callers]
-    assert all(counts)
+        for caller in callers:
+            caller.result()
     assert 3 == platform.invoke(f"{name}:live")[0]["release"]
 
 
