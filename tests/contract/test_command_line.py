@@ -311,8 +311,9 @@ def test_the_aws_cli_runs_beneath(platform: Platform) -> None:
     """Its words, output and status are its own."""
     done = platform.casemate("aws", "lambda", "list-functions", "--output", "text")
     assert 0 == done.returncode, done.stderr
+    # Version 1 needs the endpoint in its words for sqs.
     done = platform.casemate("aws", "sqs", "list-queues")
-    assert "`sqs`" in done.stderr, "version 1 needs the endpoint in its words for sqs"
+    assert 0 == done.returncode, done.stderr
     done = platform.casemate("aws", "lambda", "get-function", "--function-name", "nope")
     assert "ResourceNotFoundException" in done.stderr
     assert 255 == done.returncode

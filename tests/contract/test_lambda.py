@@ -268,10 +268,10 @@ def test_what_aws_has_and_the_platform_has_not_is_an_error(
 
 
 def test_a_service_that_is_not_here_is_an_error(platform: Platform) -> None:
-    queues = platform.client("sqs")
+    topics = platform.client("sns")
 
-    with pytest.raises(queues.exceptions.ClientError, match="no service `sqs`"):
-        queues.list_queues()
+    with pytest.raises(topics.exceptions.ClientError, match="no service `sns`"):
+        topics.list_topics()
 
 
 def test_a_dry_run_of_code_changes_nothing(lambda_: Any, there: str) -> None:
