@@ -339,6 +339,28 @@ class Queue(Protocol):
         """
         ...
 
+    async def put_back(
+        self, account: str, queue: str, lease: str, body: bytes, *, delay: float
+    ) -> bool:
+        """
+        Give a claimed message back with another body, visible in `delay` seconds.
+
+        False, and nothing done, if the claim is no longer held.  Raises FullError.
+        """
+        ...
+
+    async def hasten(self, account: str, queue: str, within: float) -> int:
+        """
+        Make every message visible within so many seconds; give their count.
+
+        For a clock that was set back: what was put off by it would be late.
+        """
+        ...
+
+    def names(self, account: str, *, prefix: str = "") -> Sequence[str]:
+        """Name the queues of an account that have messages, in order."""
+        ...
+
     async def forget(self, account: str, queue: str, *, older: float) -> int:
         """
         Remove what was sent `older` seconds ago or before, claimed or not.

@@ -65,6 +65,21 @@ _HELD = """
 SELECT claimed_at, visible_at FROM messages INDEXED BY messages_leased
 WHERE lease = ? AND account = ? AND queue = ?
 """
+_MINE = """
+SELECT id, name, sent_at, body FROM messages
+WHERE lease = ? AND account = ? AND queue = ? AND visible_at > ?
+"""
+_PUT_BACK = """
+UPDATE messages SET body = ?, visible_at = ?, lease = NULL, claimed_at = NULL
+WHERE id = ?
+"""
+_HASTEN = """
+UPDATE messages SET visible_at = ?1
+WHERE account = ?2 AND queue = ?3 AND visible_at > ?1
+"""
+_NEXT_NAME = """
+SELECT queue FROM messages WHERE account = ? AND queue > ? ORDER BY queue LIMIT 1
+"""
 _ACKNOWLEDGE = """
 DELETE FROM messages INDEXED BY messages_leased
 WHERE lease = ? AND account = ? AND queue = ? AND visible_at > ?
@@ -171,9 +186,7 @@ class SqliteQueue:
         name = self._randomness(_LEASE_BYTES).hex()
         now, place = self._now(), (account, queue)
         content = _joined(attributes or {}, body)
-        if len(content) > self._limits.entry_bytes:
-            most = self._limits.entry_bytes
-            raise TooLargeError(f"a message has at most {most} bytes")
+        self._fits(content)
         due = now + max(delay, 0.0)
 
         def apply(connection: apsw.Connection) -> None:
@@ -263,6 +276,55 @@ class SqliteQueue:
         count: int = await self._writer.run(Job(apply=apply, grows=False))
         return count > 0
 
+    async def put_back(
+        self, account: str, queue: str, lease: str, body: bytes, *, delay: float
+    ) -> bool:
+        """Give a message back with another body; its attributes stay."""
+        now, place = self._now(), (account, queue)
+        self._fits(body)
+
+        def apply(connection: apsw.Connection) -> bool:
+            mine = connection.execute(_MINE, (_kept(lease), *place, now)).fetchall()
+            if not mine:
+                return False
+            number, name, sent_at, sealed = mine[0]
+            assert isinstance(sealed, bytes)  # noqa: S101 — STRICT tables hold these types
+            seal = _place(queue, str(name), float(str(sent_at)))
+            attributes, _ = _parted(self._vault.open(account, sealed, *seal))
+            content = self._vault.seal(account, _joined(attributes, body), *seal)
+            connection.execute(_PUT_BACK, (content, now + max(delay, 0.0), number))
+            self._tally.resized(account, len(content) - len(sealed))
+            return True
+
+        done: bool = await self._writer.run(
+            Job(apply=apply, heard=lambda _: self._tell(place))
+        )
+        return done
+
+    async def hasten(self, account: str, queue: str, within: float) -> int:
+        """Make every message visible within so many seconds."""
+        place = (account, queue)
+        latest = self._now() + within
+
+        def apply(connection: apsw.Connection) -> int:
+            connection.execute(_HASTEN, (latest, *place))
+            return connection.changes()
+
+        job = Job(apply=apply, grows=False, heard=lambda _: self._tell(place))
+        count: int = await self._writer.run(job)
+        return count
+
+    def names(self, account: str, *, prefix: str = "") -> Sequence[str]:
+        """Name the queues that have messages; one step of the index for each."""
+        found: list[str] = []
+        after = prefix
+        while rows := self._readers.rows(_NEXT_NAME, (account, after)):
+            after = str(rows[0][0])
+            if not after.startswith(prefix):
+                break
+            found.append(after)
+        return found
+
     async def forget(self, account: str, queue: str, *, older: float) -> int:
         """Remove what is old, a thousand messages to a transaction."""
         place, oldest = (account, queue), self._now() - older
@@ -292,6 +354,11 @@ class SqliteQueue:
     def rolled_back(self) -> None:
         """Forget the counts."""
         self._tally.clear()
+
+    def _fits(self, content: bytes) -> None:
+        if len(content) > self._limits.entry_bytes:
+            most = self._limits.entry_bytes
+            raise TooLargeError(f"a message has at most {most} bytes")
 
     def _tell(self, place: Place) -> None:
         for changed in self._watchers:

@@ -74,6 +74,11 @@ class Tally:
         if place[0] in self._bytes:
             self._bytes[place[0]] -= sum(sizes)
 
+    def resized(self, account: str, more: int) -> None:
+        """Note that a message that is there already became longer, or shorter."""
+        if account in self._bytes:
+            self._bytes[account] += more
+
     def moved(self, place: Place, target: Place, grown: int) -> None:
         """Take a message, grown by some bytes, into another queue of its account."""
         if place in self._messages:

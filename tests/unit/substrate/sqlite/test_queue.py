@@ -272,3 +272,105 @@ def test_many_messages_are_forgotten(tmp_path: Path) -> None:
             assert (1, 0, 0) == queue.depth(ALICE, "q")
 
     asyncio.run(law())
+
+
+def test_a_message_is_put_back_with_another_body(tmp_path: Path) -> None:
+    """In one step: due when it is said, its attributes and its id as they were."""
+
+    async def law() -> None:
+        clock = SetClock()
+        async with store_at(tmp_path, clock=clock) as store:
+            queue = store.queue
+            await queue.send(ALICE, "q", b"one", attributes={"a": "b"})
+            (first,) = await queue.claim(ALICE, "q")
+            assert await queue.put_back(ALICE, "q", first.lease, b"two" * 9, delay=60)
+            assert not await queue.put_back(ALICE, "q", first.lease, b"x", delay=0)
+            assert not await queue.acknowledge(ALICE, "q", first.lease)
+            assert (queue.depth(ALICE, "q"), queue.due_in(ALICE, "q")) == (
+                (0, 0, 1),
+                60,
+            )
+            clock.forward(59)
+            assert await queue.claim(ALICE, "q") == []
+            clock.forward(1)
+            (second,) = await queue.claim(ALICE, "q")
+            assert (second.id, second.body) == (first.id, b"two" * 9)
+            assert dict(second.attributes) == {"a": "b"}
+
+    asyncio.run(law())
+
+
+def test_a_claim_that_ended_puts_nothing_back(tmp_path: Path) -> None:
+    """Whoever claimed it next has it as it was."""
+
+    async def law() -> None:
+        clock = SetClock()
+        async with store_at(tmp_path, clock=clock) as store:
+            queue = store.queue
+            await queue.send(ALICE, "q", b"one")
+            (first,) = await queue.claim(ALICE, "q", lease=5)
+            clock.forward(5)
+            assert not await queue.put_back(ALICE, "q", first.lease, b"two", delay=0)
+            assert not await queue.put_back(BOB, "q", first.lease, b"two", delay=0)
+            (second,) = await queue.claim(ALICE, "q")
+            assert second.body == b"one"
+
+    asyncio.run(law())
+
+
+def test_what_is_put_back_counts_as_it_is(tmp_path: Path) -> None:
+    """The bytes of an account are those of what it has, grown or shrunk."""
+
+    async def law() -> None:
+        limits = Limits(reserve_bytes=0, message_bytes=3_000)
+        async with store_at(tmp_path, limits=limits) as store:
+            queue = store.queue
+            await queue.send(ALICE, "q", bytes(10))
+            (message,) = await queue.claim(ALICE, "q")
+            assert await queue.put_back(
+                ALICE, "q", message.lease, bytes(2_500), delay=0
+            )
+            with pytest.raises(QueueFullError):
+                await queue.send(ALICE, "q", bytes(1_000))
+            (message,) = await queue.claim(ALICE, "q")
+            assert await queue.put_back(ALICE, "q", message.lease, b"", delay=0)
+            await queue.send(ALICE, "q", bytes(1_000))
+
+    asyncio.run(law())
+
+
+def test_a_queue_is_hastened_for_a_clock_that_was_set_back(tmp_path: Path) -> None:
+    """What is due sooner stays so; nothing is later than was said."""
+
+    async def law() -> None:
+        clock = SetClock()
+        async with store_at(tmp_path, clock=clock) as store:
+            await store.queue.send(ALICE, "q", b"soon")
+            await store.queue.send(ALICE, "q", b"late", delay=200)
+        clock.wall -= 86_400
+        async with store_at(tmp_path, clock=clock) as store:
+            queue = store.queue
+            assert await queue.hasten(ALICE, "q", 300) == 2
+            assert await queue.hasten(ALICE, "q", 300) == 0
+            clock.forward(300)
+            assert len(await queue.claim(ALICE, "q", limit=9)) == 2
+
+    asyncio.run(law())
+
+
+def test_queues_are_named_by_prefix(tmp_path: Path) -> None:
+    """Those of the account that have messages, and no other."""
+
+    async def law() -> None:
+        async with store_at(tmp_path) as store:
+            queue = store.queue
+            for name in ("a/2", "a/1", "a/1", "b/1", "a"):
+                await queue.send(ALICE, name, b"")
+            await queue.send(BOB, "a/3", b"")
+            assert queue.names(ALICE, prefix="a/") == ["a/1", "a/2"]
+            assert queue.names(ALICE) == ["a", "a/1", "a/2", "b/1"]
+            (message,) = await queue.claim(ALICE, "a/2")
+            await queue.acknowledge(ALICE, "a/2", message.lease)
+            assert queue.names(ALICE, prefix="a/") == ["a/1"]
+
+    asyncio.run(law())
