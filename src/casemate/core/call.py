@@ -86,12 +86,33 @@ class Request:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Acting:
+    """
+    A session of a role that a service made for itself.
+
+    role_id: the role's unique id; one that was re-created has another.
+    issued_at: epoch seconds.
+    """
+
+    role_arn: str
+    role_id: str
+    session_name: str
+    issued_at: float
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inside:
-    """A call that the platform makes itself, as a service, for an account."""
+    """
+    A call that the platform makes itself, as a service, for an account.
+
+    acting: the role as which the service acts, if it acts as one.
+    """
 
     service: str
     account: str
     source_arn: str = ""
+    acting: Acting | None = None
 
 
 @final

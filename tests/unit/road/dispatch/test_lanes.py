@@ -1,0 +1,70 @@
+"""Laws of turns: fair between accounts, bounded, and nobody forgotten."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from casemate.road.dispatch.events.lanes import NEVER, Lanes, Share
+
+SHARE = Share(workers=8, account=6, lane=4)
+LOOKS = st.lists(
+    st.tuples(st.sampled_from("abc"), st.sampled_from("fgh"), st.floats(0, 10)),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(LOOKS, st.floats(0, 10))
+def test_places_are_given_within_every_bound(
+    looks: list[tuple[str, str, float]], now: float
+) -> None:
+    """To who is due, and as many as there are if they can be used."""
+    lanes = Lanes(SHARE)
+    for account, target, at in looks:
+        lanes.look(account, target, at)
+    given_out = lanes.give(now)
+    assert all(lane.due_at <= now for lane in given_out)
+    assert all(count <= SHARE.lane for count in given_out.values())
+    accounts: dict[str, int] = {}
+    for lane, count in given_out.items():
+        accounts[lane.account] = accounts.get(lane.account, 0) + count
+    assert all(count <= SHARE.account for count in accounts.values())
+    due: dict[str, set[str]] = {}
+    for account, target, at in looks:
+        if at <= now:
+            due.setdefault(account, set()).add(target)
+    able = sum(min(SHARE.account, SHARE.lane * len(names)) for names in due.values())
+    assert sum(accounts.values()) == min(SHARE.workers, able)
+    for lane, count in given_out.items():
+        lanes.back(lane, count)
+        lanes.empty(lane, NEVER)
+    assert 0 == lanes.taken
+
+
+def test_turns_go_round_the_accounts() -> None:
+    """With one place at a time, each account has every second turn."""
+    lanes = Lanes(Share(workers=1, account=1, lane=1))
+    for number in range(5):
+        lanes.look("crowd", f"f{number}", 0.0)
+    lanes.look("small", "f", 0.0)
+    seen: list[tuple[str, str]] = []
+    for _ in range(8):
+        ((lane, count),) = lanes.give(1.0).items()
+        seen.append((lane.account, lane.target))
+        lanes.back(lane, count)
+    assert [account for account, _ in seen] == ["crowd", "small"] * 4
+    assert [name for account, name in seen if account == "crowd"] == [
+        f"f{number}" for number in range(4)
+    ]
+
+
+def test_an_empty_lane_is_forgotten_and_a_waiting_one_is_not() -> None:
+    lanes = Lanes(SHARE)
+    lanes.look("a", "f", 0.0)
+    lanes.look("a", "g", 5.0)
+    ((lane, count),) = lanes.give(1.0).items()
+    assert "f" == lane.target
+    lanes.back(lane, count)
+    lanes.empty(lane, NEVER)
+    assert (1, 5.0) == (len(lanes), lanes.next_at())
