@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from casemate.core.errors import Invalid
+from casemate.core.errors import Invalid, Throttled
+from casemate.core.event import AsyncEvent
 from casemate.core.function import Ending, Invocation, InvocationResult
 from casemate.seal.envelope import Envelope
 from casemate.seal.token import Tokens
@@ -69,6 +70,30 @@ class Workshop:
 
 
 @dataclass
+class Taken:
+    """Takes events, as many as there is room for."""
+
+    events: list[AsyncEvent] = field(default_factory=list)
+    room: int = 1_000
+
+    async def accept(self, event: AsyncEvent, /) -> None:
+        if len(self.events) >= self.room:
+            raise Throttled("no room", members={"Reason": "CallerRateLimitExceeded"})
+        self.events.append(event)
+
+
+@dataclass
+class Rights:
+    """A role may what stands here."""
+
+    given: set[tuple[str, str, str]] = field(default_factory=set)
+    everything: bool = False
+
+    def may(self, role_arn: str, action: str, resource: str, /) -> bool:
+        return self.everything or (role_arn, action, resource) in self.given
+
+
+@dataclass
 class Cells:
     """Gives each event back."""
 
@@ -103,6 +128,8 @@ class World:
     clock: SetClock
     cells: Cells
     workshop: Workshop
+    taken: Taken
+    rights: Rights
     service: LambdaService
     call: Caller
 
@@ -137,6 +164,8 @@ def composed(
     cells: Cells,
     workshop: Workshop,
     settings: FunctionSettings,
+    taken: Taken | None = None,
+    rights: Rights | None = None,
 ) -> LambdaService:
     envelope = Envelope(os.urandom)
     tokens = Tokens(key=bytes(32), envelope=envelope, clock=clock)
@@ -147,6 +176,8 @@ def composed(
         runtimes=Runtimes(),
         packages=workshop,
         run=cells,
+        events=taken or Taken(),
+        rights=rights or Rights(),
         tokens=tokens,
         clock=clock,
         new_id=lambda: str(uuid.uuid4()),
@@ -161,15 +192,24 @@ async def world(
 ) -> AsyncIterator[World]:
     """Build a world in a folder."""
     clock, cells, workshop = SetClock(), Cells(), Workshop()
+    taken, rights = Taken(), Rights()
     async with store_at(folder, clock=clock) as store:
         service = composed(
-            store, clock, cells, workshop, settings or FunctionSettings()
+            store,
+            clock,
+            cells,
+            workshop,
+            settings or FunctionSettings(),
+            taken,
+            rights,
         )
         yield World(
             store=store,
             clock=clock,
             cells=cells,
             workshop=workshop,
+            taken=taken,
+            rights=rights,
             service=service,
             call=Caller.of(service.operations),
         )

@@ -9,6 +9,7 @@ What is kept of functions, under which keys, and what a change of it writes.
     tenant   lambda.packages   SHA256/REGION/NAME         bytes of the package
     tenant   lambda.packages   SHA256/REGION/NAME/NUMBER  bytes of the package
     tenant   lambda.packages   SHA256/REGION/NAME/NUMBER/layer  0
+    tenant   lambda.events     REGION/NAME/QUALIFIER      EventConfig
     SHARED   lambda.work       ACCOUNT/REGION/NAME/SHA256/TASK {}
 
 A function is one record, so its code, policy and tags go and change as one.
@@ -45,6 +46,7 @@ VERSIONS: Final = "lambda.versions"
 ALIASES: Final = "lambda.aliases"
 RESERVED: Final = "lambda.reserved"
 PACKAGES: Final = "lambda.packages"
+EVENTS: Final = "lambda.events"
 WORK: Final = "lambda.work"
 
 encode: Final = msgspec.json.Encoder().encode

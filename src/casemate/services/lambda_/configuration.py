@@ -33,6 +33,7 @@ from casemate.services.lambda_.parameters import (
 from casemate.services.lambda_.ports import Roles, Runtimes
 from casemate.services.lambda_.refusals import invalid
 from casemate.services.lambda_.settings import LAYERS, FunctionSettings
+from casemate.services.lambda_.targets import Targets
 
 PRINCIPAL: Final = "lambda.amazonaws.com"
 
@@ -55,9 +56,10 @@ class Composer:
     runtimes: Runtimes
     roles: Roles
     layers: Callable[[LayerRef], LayerVersion | None]
+    targets: Targets
 
     def first(
-        self, parameters: Parameters, *, account: str, name: str
+        self, parameters: Parameters, *, account: str, region: str, name: str
     ) -> Configuration:
         """Compose the configuration of a new function.  Raises Invalid, Denied."""
         runtime, handler = text(parameters, "Runtime"), text(parameters, "Handler")
@@ -82,16 +84,25 @@ class Composer:
             log_format="Text",
             architecture=self.settings.architecture,
         )
-        return self._changed(parameters, blank, role_arn=role_arn, role_id=role_id)
+        return self._changed(
+            parameters, blank, role_arn=role_arn, role_id=role_id, region=region
+        )
 
     def next(
-        self, parameters: Parameters, before: Configuration, *, account: str
+        self,
+        parameters: Parameters,
+        before: Configuration,
+        *,
+        account: str,
+        region: str,
     ) -> Configuration:
         """Compose the configuration that follows another.  Raises Invalid, Denied."""
         role_arn, role_id = before.role_arn, before.role_id
         if given := text(parameters, "Role"):
             role_arn, role_id = self._role(given, account)
-        return self._changed(parameters, before, role_arn=role_arn, role_id=role_id)
+        return self._changed(
+            parameters, before, role_arn=role_arn, role_id=role_id, region=region
+        )
 
     def architecture(self, parameters: Parameters) -> None:
         """Refuse an architecture that this host has not."""
@@ -109,6 +120,7 @@ class Composer:
         *,
         role_arn: str,
         role_id: str,
+        region: str,
     ) -> Configuration:
         log_group, log_format = _logging(parameters, before)
         return Configuration(
@@ -132,6 +144,7 @@ class Composer:
             log_format=log_format,
             architecture=before.architecture,
             layers=self._layers(parameters, before),
+            dead_letter=self._dead_letter(parameters, before, role_arn, region),
         )
 
     def _layers(
@@ -164,6 +177,20 @@ class Composer:
             size=version.size,
             unpacked=version.unpacked,
         )
+
+    def _dead_letter(
+        self, parameters: Parameters, before: Configuration, role_arn: str, region: str
+    ) -> str:
+        """Give the queue; another role is held to the one that is there already."""
+        given = structure(parameters, "DeadLetterConfig")
+        target = before.dead_letter
+        if given is not None:
+            target = text(given, "TargetArn") or ""
+        elif role_arn == before.role_arn:
+            return target
+        if not target:
+            return ""
+        return self.targets.dead_letter(target, role_arn=role_arn, region=region)
 
     def _runtime(self, runtime: str) -> str:
         available = self.runtimes.runtimes()

@@ -6,9 +6,8 @@ AWS's own default, which asks for nothing: that value is taken, any other is
 refused by name, because the feature is not here.
 
 Members of AWS's model that stand in neither are refused by name:
-S3 and image packages, VPC, file systems, dead-letter queues, code signing,
-SnapStart, customer keys, tenancy, capacity providers, durable executions,
-accelerators, log levels.
+S3 and image packages, VPC, file systems, code signing, SnapStart, customer keys,
+tenancy, capacity providers, durable executions, accelerators, log levels.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ _CONFIGURATION: Final = (
     "Layers",
     "LoggingConfig.LogFormat",
     "LoggingConfig.LogGroup",
+    "DeadLetterConfig.TargetArn",
 )
 
 _ABSENT: Final[dict[str, tuple[object, ...]]] = {
-    "DeadLetterConfig.TargetArn": ("",),
     "FileSystemConfigs": ([],),
     "KMSKeyArn": ("",),
     "SnapStart.ApplyOn": ("None",),
@@ -76,7 +75,7 @@ UPDATE_CODE: Final = (
 )
 
 INVOKE_ONLY: Final[dict[str, tuple[object, ...]]] = {
-    "InvocationType": ("RequestResponse", "DryRun"),
+    "InvocationType": ("RequestResponse", "Event", "DryRun"),
     "LogType": ("None", "Tail"),
 }
 INVOKE: Final = (*QUALIFIED, "Payload", "ClientContext", *INVOKE_ONLY)

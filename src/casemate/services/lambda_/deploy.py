@@ -97,7 +97,10 @@ class Deployment:
         tags = tagging.check(text_map(call.parameters, "Tags") or {})
         # (1), (2)
         configuration = self.composer.first(
-            call.parameters, account=ref.account, name=ref.name
+            call.parameters,
+            account=ref.account,
+            region=ref.region,
+            name=ref.name,
         )
         if self.directory.find(ref) is not None:
             raise already(ref.name)
@@ -323,7 +326,10 @@ class Deployment:
 
     def _next(self, parameters: Parameters, now: Function) -> Configuration:
         return self.composer.next(
-            parameters, now.wanted.configuration, account=now.account
+            parameters,
+            now.wanted.configuration,
+            account=now.account,
+            region=now.region,
         )
 
     def _updated(self, now: Function, build: Build) -> Function:

@@ -60,6 +60,8 @@ def describe(
         described["Layers"] = [
             {"Arn": layer.arn, "CodeSize": layer.size} for layer in configuration.layers
         ]
+    if configuration.dead_letter:
+        described["DeadLetterConfig"] = {"TargetArn": configuration.dead_letter}
     if configuration.environment:
         described["Environment"] = {"Variables": dict(configuration.environment)}
     return described | _life(one.life)

@@ -20,7 +20,7 @@ from casemate.services.lambda_.layer_model import is_layer, refer_version
 from casemate.services.lambda_.layer_store import LayerStore
 from casemate.services.lambda_.model import Alias, Function, Holder, Version, runnable
 from casemate.services.lambda_.names import LATEST, FunctionRef, refer_arn
-from casemate.services.lambda_.policy import compiled
+from casemate.services.lambda_.policy import compiled, taken_events
 from casemate.services.lambda_.state import Life
 from casemate.services.lambda_.store import Store
 from casemate.substrate.ports import Records
@@ -172,4 +172,6 @@ class Directory:
 
 
 def _facts(function: Function, holder: Holder) -> ResourceFacts:
-    return ResourceFacts(policies=compiled(holder), tags=function.tags)
+    return ResourceFacts(
+        policies=(*compiled(holder), taken_events(function)), tags=function.tags
+    )

@@ -28,6 +28,7 @@ from casemate.core.operation import operation
 from casemate.services.lambda_ import declared
 from casemate.services.lambda_.directory import Deployed, Directory
 from casemate.services.lambda_.functions import present
+from casemate.services.lambda_.ingest import Ingest
 from casemate.services.lambda_.names import (
     FunctionRef,
     function_context,
@@ -56,6 +57,7 @@ class Invoking:
     settings: FunctionSettings
     clock: Clock
     chance: Chance
+    ingest: Ingest
 
     @operation(
         "Invoke",
@@ -85,6 +87,8 @@ class Invoking:
             raise invalid(f"`InvocationType` `{kind[:32]}` is not here yet")
         ref, deployed = present(self.directory, call)
         payload = checked(octets(parameters, "Payload") or b"")
+        if kind == "Event":
+            return await self.ingest(call, ref, deployed, payload)
         context = client_context(text(parameters, "ClientContext"))
         if kind == "DryRun":
             return {"StatusCode": 204}

@@ -38,6 +38,7 @@ class Configuration:
     memory_mb, ephemeral_mb: MiB; timeout: seconds.  role_id: the unique id of
     the role when it was given, so a role re-created under its name is another.
     layers: in the order in which they lie on each other.
+    dead_letter: the ARN of a queue for events that failed; empty for none.
     """
 
     runtime: str
@@ -53,6 +54,7 @@ class Configuration:
     log_format: str
     architecture: str
     layers: tuple[Layered, ...] = ()
+    dead_letter: str = ""
 
 
 @final

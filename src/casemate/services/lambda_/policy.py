@@ -15,8 +15,10 @@ import orjson
 from casemate.core.arn import is_account
 from casemate.core.errors import Refusal
 from casemate.policy import iam
-from casemate.services.lambda_.model import Grant, Holder
+from casemate.services.lambda_.model import Function, Grant, Holder
 from casemate.services.lambda_.refusals import invalid
+
+LAMBDA: Final = "lambda.amazonaws.com"
 
 LIMIT: Final = 20_480
 """Bytes of a whole policy."""
@@ -29,23 +31,28 @@ ACTIONS: Final = frozenset(
         "lambda:DeleteAlias",
         "lambda:DeleteFunction",
         "lambda:DeleteFunctionConcurrency",
+        "lambda:DeleteFunctionEventInvokeConfig",
         "lambda:GetAlias",
         "lambda:GetFunction",
         "lambda:GetFunctionConcurrency",
         "lambda:GetFunctionConfiguration",
+        "lambda:GetFunctionEventInvokeConfig",
         "lambda:GetPolicy",
         "lambda:InvokeFunction",
         "lambda:ListAliases",
+        "lambda:ListFunctionEventInvokeConfigs",
         "lambda:ListTags",
         "lambda:ListVersionsByFunction",
         "lambda:PublishVersion",
         "lambda:PutFunctionConcurrency",
+        "lambda:PutFunctionEventInvokeConfig",
         "lambda:RemovePermission",
         "lambda:TagResource",
         "lambda:UntagResource",
         "lambda:UpdateAlias",
         "lambda:UpdateFunctionCode",
         "lambda:UpdateFunctionConfiguration",
+        "lambda:UpdateFunctionEventInvokeConfig",
     }
 )
 """What a statement may allow: the actions that exist here, on a function."""
@@ -147,6 +154,33 @@ def compiled(holder: Holder) -> tuple[iam.Policy, ...]:
         iam.compile_policy(
             document(holder), name=holder.ref.qualified, kind=iam.Kind.RESOURCE
         ),
+    )
+
+
+def taken_events(function: Function) -> iam.Policy:
+    """
+    Compile what lets Lambda itself run a function's asynchronous events.
+
+    Whoever sent one was held to their rights when it was taken.  The statement
+    is none of the owner's, so `GetPolicy` does not show it; a Deny of theirs
+    wins over it.
+    """
+    arn = function.ref.arn
+    written = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "TakenEvents",
+                "Effect": "Allow",
+                "Principal": {"Service": LAMBDA},
+                "Action": "lambda:InvokeFunction",
+                "Resource": [arn, f"{arn}:*"],
+                "Condition": {"ArnEquals": {"aws:SourceArn": arn}},
+            }
+        ],
+    }
+    return iam.compile_policy(
+        orjson.dumps(written).decode(), name="casemate-events", kind=iam.Kind.RESOURCE
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from casemate.core.event import AsyncEvent
 from casemate.core.function import Invocation, InvocationResult
 
 NewId = Callable[[], str]
@@ -37,6 +38,22 @@ class Roles(Protocol):
 
     def trusts(self, role_arn: str, service: str, /) -> RoleView | None:
         """Give the role if it exists and its trust lets the service assume it."""
+        ...
+
+
+class Rights(Protocol):
+    """What roles may, by their own policies and those of the resource."""
+
+    def may(self, role_arn: str, action: str, resource: str, /) -> bool:
+        """Tell whether a session of a role may do something now."""
+        ...
+
+
+class Events(Protocol):
+    """Takes asynchronous events."""
+
+    async def accept(self, event: AsyncEvent, /) -> None:
+        """Take one; return once it is durable.  Raises Throttled, Unavailable."""
         ...
 
 

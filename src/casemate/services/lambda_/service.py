@@ -14,17 +14,23 @@ from casemate.services.lambda_.concurrency import Concurrency
 from casemate.services.lambda_.configuration import Composer
 from casemate.services.lambda_.deploy import Deployment
 from casemate.services.lambda_.directory import Directory
+from casemate.services.lambda_.eventconfig import EventConfigs
+from casemate.services.lambda_.events import EventSettings
 from casemate.services.lambda_.facts import ResourceFacts
 from casemate.services.lambda_.functions import Functions
+from casemate.services.lambda_.ingest import Ingest
 from casemate.services.lambda_.invoke import Invoking
 from casemate.services.lambda_.layer_store import LayerStore
 from casemate.services.lambda_.layers import Layers
 from casemate.services.lambda_.names import refer
 from casemate.services.lambda_.permissions import Permissions
+from casemate.services.lambda_.plans import Plans
 from casemate.services.lambda_.ports import (
     Chance,
+    Events,
     NewId,
     Packages,
+    Rights,
     Roles,
     Run,
     Runtimes,
@@ -34,6 +40,7 @@ from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.settle import Settler
 from casemate.services.lambda_.store import Store
 from casemate.services.lambda_.tags import Tags
+from casemate.services.lambda_.targets import Targets
 from casemate.services.lambda_.usage import Usages
 from casemate.services.lambda_.versions import Versions
 from casemate.substrate.ports import Blobs, Records
@@ -53,6 +60,7 @@ class LambdaService:
     directory: Directory
     settler: Settler
     reservations: Reservations
+    plans: Plans
 
     @classmethod
     def compose(
@@ -64,6 +72,8 @@ class LambdaService:
         runtimes: Runtimes,
         packages: Packages,
         run: Run,
+        events: Events,
+        rights: Rights,
         tokens: Tokens,
         clock: Clock,
         new_id: NewId,
@@ -77,6 +87,8 @@ class LambdaService:
         settler = Settler(store, run)
         usages = Usages(records, store, settings)
         reservations = Reservations(records, store)
+        configs = EventConfigs(records)
+        targets = Targets(rights=rights)
         nouns = (
             Functions(
                 store=store,
@@ -97,6 +109,7 @@ class LambdaService:
                     runtimes=runtimes,
                     roles=roles,
                     layers=layers.version,
+                    targets=targets,
                 ),
                 packages=packages,
                 usages=usages,
@@ -110,6 +123,7 @@ class LambdaService:
                 settings=settings,
                 clock=clock,
                 chance=chance,
+                ingest=Ingest(events=events),
             ),
             Versions(
                 store=store,
@@ -143,6 +157,13 @@ class LambdaService:
                 reservations=reservations,
                 settings=settings,
             ),
+            EventSettings(
+                directory=directory,
+                configs=configs,
+                targets=targets,
+                tokens=tokens,
+                clock=clock,
+            ),
             Tags(store=store, directory=directory),
             Permissions(
                 store=store, directory=directory, settings=settings, new_id=new_id
@@ -154,6 +175,7 @@ class LambdaService:
             directory=directory,
             settler=settler,
             reservations=reservations,
+            plans=Plans(directory=directory, configs=configs),
         )
 
     def share(self, parameters: Parameters, scope: Scope) -> Share | None:

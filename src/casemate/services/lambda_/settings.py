@@ -8,6 +8,9 @@ from typing import Final, final
 PAYLOAD: Final = 6_291_456
 """Bytes of a synchronous request's payload."""
 
+EVENT_PAYLOAD: Final = 1_048_576
+"""Bytes of an asynchronous request's payload."""
+
 PACKAGE: Final = 52_428_800
 """Bytes of a zip that is sent in the request itself."""
 

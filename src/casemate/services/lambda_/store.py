@@ -18,6 +18,7 @@ import msgspec
 from casemate.core.errors import Conflict, Refusal, Unavailable
 from casemate.services.lambda_.changes import (
     ALIASES,
+    EVENTS,
     FUNCTIONS,
     PACKAGES,
     RESERVED,
@@ -256,6 +257,7 @@ class Store:
                 gone,
                 *package_changes(before, None),
                 *part_changes((), parts),
+                *self._configs(ref),
                 *work_changes(freed, ()),
             )
             if await self._commit(changes):
@@ -334,6 +336,20 @@ class Store:
             if not self.is_held(account, sha256):
                 await self._blobs.delete(account, sha256)
             await self.end(work)
+
+    def _configs(self, ref: FunctionRef) -> list[Change]:
+        """Delete how a function's events were treated, of every qualifier."""
+        prefix = f"{function_key(ref)}/"
+        found: list[Change] = []
+        after = ""
+        while page := self._records.scan(
+            ref.account, EVENTS, prefix=prefix, after=after, limit=PAGE
+        ):
+            found += [
+                Delete(account=ref.account, table=EVENTS, key=r.key) for r in page
+            ]
+            after = page[-1].key
+        return found
 
     async def _commit(self, changes: Sequence[Change]) -> bool:
         with translated():

@@ -74,7 +74,7 @@ def test_a_dry_run_runs_nothing(tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             await w.call("Invoke", FunctionName="g", InvocationType="DryRun")
         with pytest.raises(Invalid, match="InvocationType"):
-            await w.call("Invoke", FunctionName="f", InvocationType="Event")
+            await w.call("Invoke", FunctionName="f", InvocationType="Later")
 
     run(tmp_path, law)
 

@@ -10,6 +10,7 @@ import pytest
 from casemate.core.arn import Arn
 from casemate.core.errors import Conflict, Invalid, NotFound, Refusal
 from casemate.core.operation import Scope
+from casemate.core.principal import Kind
 from casemate.policy import iam
 from casemate.services.lambda_.declared import creates, passes_role
 from casemate.services.lambda_.settings import FunctionSettings
@@ -148,18 +149,60 @@ def test_authz_is_told_policy_and_tags(tmp_path: Path) -> None:
         await w.made(Tags={"team": "red"})
         facts = w.service.resource_facts(arn)
         assert facts is not None
-        assert (facts.policies, facts.required, dict(facts.tags)) == (
-            (),
+        (own,) = facts.policies  # what lets Lambda run events that it took
+        assert (own.name, facts.required, dict(facts.tags)) == (
+            "casemate-events",
             False,
             {"team": "red"},
         )
         await w.call("AddPermission", **grant())
         facts = w.service.resource_facts(arn)
         assert facts is not None
-        (policy,) = facts.policies
+        policy, own = facts.policies
         assert isinstance(policy, iam.Policy)
         await w.call("DeleteFunction", FunctionName="f")
         assert w.service.resource_facts(arn) is None
+
+    run(tmp_path, law)
+
+
+@pytest.mark.parametrize(
+    ("service", "source", "resource", "allowed"),
+    [
+        ("lambda.amazonaws.com", ARN, ARN, True),
+        ("lambda.amazonaws.com", ARN, f"{ARN}:$LATEST", True),
+        ("lambda.amazonaws.com", ARN, f"{ARN}f", False),
+        ("lambda.amazonaws.com", f"{ARN}f", ARN, False),
+        ("lambda.amazonaws.com", "", ARN, False),
+        ("events.amazonaws.com", ARN, ARN, False),
+    ],
+)
+def test_lambda_runs_the_events_that_it_took_and_nothing_else(
+    tmp_path: Path, service: str, source: str, resource: str, *, allowed: bool
+) -> None:
+    """By a statement of the house; the owner's Deny wins, GetPolicy is theirs alone."""
+
+    async def law(w: World) -> None:
+        await w.made()
+        facts = w.service.resource_facts(Arn.parse(ARN))
+        assert facts is not None
+        view = iam.PrincipalView(
+            arn="", account=ACCOUNT, kind=Kind.SERVICE, id=service, service=service
+        )
+        decision = iam.decide(
+            iam.Ask(
+                principal=view,
+                action="lambda:InvokeFunction",
+                resource=resource,
+                context={"aws:SourceArn": source} if source else {},
+            ),
+            identity=(),
+            resource_account=ACCOUNT,
+            resource_policies=facts.policies,
+        )
+        assert decision.allowed is allowed
+        with pytest.raises(NotFound):
+            await w.call("GetPolicy", FunctionName="f")
 
     run(tmp_path, law)
 
