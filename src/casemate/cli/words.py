@@ -18,7 +18,7 @@ import typer
 from typer.exceptions import TyperException
 
 from casemate import __version__
-from casemate.cli import session, terminal
+from casemate.cli import quarantine, session, terminal
 from casemate.cli.up import replace_with_warden
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ account_app = typer.Typer(help="Accounts: the tenants of this platform.")
 audit_app = typer.Typer(help="The sealed record of every call.")
 app.add_typer(account_app, name="account")
 app.add_typer(audit_app, name="audit")
+app.add_typer(quarantine.app, name="quarantine")
 
 Data = Annotated[
     Path | None,

@@ -19,7 +19,7 @@ NOBODY = 65_534
 WORDS = (
     *("up", "doctor", "env", "aws", "status", "invoke", "logs", "why"),
     "rollback",
-    *("account", "audit"),
+    *("account", "audit", "quarantine"),
 )
 
 

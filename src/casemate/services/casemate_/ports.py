@@ -83,6 +83,54 @@ class Audit(Protocol):
     async def verify(self, witness: Sequence[Checkpoint], /) -> Verdict: ...
 
 
+class QuarantinedEvent(Protocol):
+    """
+    An event that had nowhere to go.
+
+    target: its function's ARN, with a qualifier.  at: epoch seconds since when
+    it is there.  condition: AWS's word for why it ended, or empty.
+    """
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def at(self) -> float: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def condition(self) -> str: ...
+    @property
+    def runs(self) -> int: ...
+    @property
+    def payload_bytes(self) -> int: ...
+
+
+class Quarantine(Protocol):
+    """The events of all accounts that had nowhere to go."""
+
+    def page(
+        self, account: str, /, *, after: str, limit: int
+    ) -> Sequence[QuarantinedEvent]:
+        """List an account's, the oldest first, past an id."""
+        ...
+
+    def find(self, account: str, identifier: str, /) -> QuarantinedEvent | None: ...
+
+    def payload(self, account: str, identifier: str, /) -> bytes:
+        """Give the event itself; empty if it is gone."""
+        ...
+
+    async def redrive(self, account: str, identifier: str, /) -> bool:
+        """Begin one again, durably; False if it is not there."""
+        ...
+
+    async def dispose(self, account: str, identifier: str, /) -> bool:
+        """Forget one, durably; False if it is not there."""
+        ...
+
+
 class Platform(Protocol):
     """
     Says what is running.

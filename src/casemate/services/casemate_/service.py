@@ -26,7 +26,8 @@ from casemate.core.operation import (
 )
 from casemate.seal.token import TokenError, Tokens
 from casemate.services.casemate_.accounts import Account, Accounts
-from casemate.services.casemate_.ports import Audit, Platform, Stories
+from casemate.services.casemate_.ports import Audit, Platform, Quarantine, Stories
+from casemate.services.casemate_.quarantine import QuarantineDesk
 from casemate.services.casemate_.telling import judged, told, witnessed
 
 _PAGE = 100
@@ -80,6 +81,7 @@ class Casemate:
         stories: Stories,
         audit: Audit,
         platform: Platform,
+        quarantine: Quarantine,
     ) -> None:
         """Compose."""
         self._accounts = accounts
@@ -87,7 +89,8 @@ class Casemate:
         self._stories = stories
         self._audit = audit
         self._platform = platform
-        self.operations: tuple[Operation, ...] = operations_of(self.name, self)
+        desk = QuarantineDesk(quarantine=quarantine, tokens=tokens)
+        self.operations: tuple[Operation, ...] = operations_of(self.name, self, desk)
 
     @operation(
         "GetStatus",

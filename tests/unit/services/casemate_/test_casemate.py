@@ -90,6 +90,52 @@ class Running:
         return ("python3.11",)
 
 
+@dataclass(frozen=True)
+class Held:
+    """An event that had nowhere to go."""
+
+    id: str
+    target: str = "arn:aws:lambda:us-east-1:111122223333:function:f:$LATEST"
+    at: float = 1_700_000_000.5
+    reason: str = "RetriesExhausted, and nowhere to go: no"
+    condition: str = "RetriesExhausted"
+    runs: int = 3
+    payload_bytes: int = 2
+
+
+@dataclass
+class Cupboard:
+    """Events in quarantine by account, and what was decided of them."""
+
+    events: dict[str, list[Held]] = field(default_factory=dict)
+    decided: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def page(self, account: str, /, *, after: str, limit: int) -> Sequence[Held]:
+        found = [one for one in self.events.get(account, []) if one.id > after]
+        return found[:limit]
+
+    def find(self, account: str, identifier: str, /) -> Held | None:
+        found = [e for e in self.events.get(account, []) if e.id == identifier]
+        return found[0] if found else None
+
+    def payload(self, account: str, identifier: str, /) -> bytes:
+        return b"{}" if self.find(account, identifier) else b""
+
+    async def redrive(self, account: str, identifier: str, /) -> bool:
+        return self._decide("redrive", account, identifier)
+
+    async def dispose(self, account: str, identifier: str, /) -> bool:
+        return self._decide("dispose", account, identifier)
+
+    def _decide(self, what: str, account: str, identifier: str) -> bool:
+        one = self.find(account, identifier)
+        if one is None:
+            return False
+        self.events[account].remove(one)
+        self.decided.append((what, account, identifier))
+        return True
+
+
 class Platform(World):
     """IAM, accounts and the service, after the first start."""
 
@@ -98,6 +144,7 @@ class Platform(World):
         self.ring = Ring()
         self.judge = Judge()
         self.shelf = Shelf()
+        self.cupboard = Cupboard()
         self.accounts = self.again()
         self.service = Casemate(
             accounts=self.accounts,
@@ -105,6 +152,7 @@ class Platform(World):
             stories=self.shelf,
             audit=self.judge,
             platform=Running(),
+            quarantine=self.cupboard,
         )
         self.operator = OperatorSessions(
             accounts=self.accounts,
@@ -319,3 +367,71 @@ def test_boto3_loads_the_service_from_the_data_path() -> None:
         check=False,
     )
     assert (ran.stdout, ran.stderr) == ("casemate\n", "")
+
+
+@law
+async def test_quarantine_is_listed_in_pages_and_by_function() -> None:
+    """The account's own, the oldest first, under tokens that are bound to the query."""
+    world = Platform()
+    call = await world.started()
+    mine = call.principal.account
+    other = "arn:aws:lambda:us-east-1:111122223333:function:g:$LATEST"
+    world.cupboard.events[mine] = [
+        Held(f"e{n:03}", target=other if n % 3 else Held.target) for n in range(250)
+    ]
+    world.cupboard.events[OTHER_ACCOUNT] = [Held("theirs")]
+    for name, expected in (
+        (None, [f"e{n:03}" for n in range(250)]),
+        ("f", [f"e{n:03}" for n in range(0, 250, 3)]),
+        (Held.target, [f"e{n:03}" for n in range(0, 250, 3)]),
+        ("h", []),
+    ):
+        seen: list[str] = []
+        given: dict[str, object] = {"MaxResults": 40}
+        if name:
+            given["FunctionName"] = name
+        while True:
+            page = await call("ListQuarantine", **given)
+            events = page["Events"]
+            assert isinstance(events, list)
+            seen += [event["RequestId"] for event in events]
+            if "NextToken" not in page:
+                break
+            token = page["NextToken"]
+            given["NextToken"] = token
+        assert seen == expected
+    refusal = await refused(call("ListQuarantine", NextToken="x"))
+    assert refusal.code == "ValidationException"
+
+
+@law
+async def test_a_quarantined_event_is_shown_whole() -> None:
+    world = Platform()
+    call = await world.started()
+    world.cupboard.events[call.principal.account] = [Held("e1")]
+    shown = await call("GetQuarantined", RequestId="e1")
+    assert (shown["Payload"], shown["Condition"], shown["Invocations"]) == (
+        b"{}",
+        "RetriesExhausted",
+        3,
+    )
+
+
+@law
+async def test_decisions_are_made_once_and_a_dry_run_makes_none() -> None:
+    """What is not there, or another account's, is not found."""
+    world = Platform()
+    call = await world.started()
+    mine = call.principal.account
+    world.cupboard.events[mine] = [Held("e1"), Held("e2")]
+    world.cupboard.events[OTHER_ACCOUNT] = [Held("theirs")]
+    for verb, name in (("Redrive", "e1"), ("Dispose", "e2")):
+        dry = await call(verb, RequestId=name, Reason="fixed", DryRun=True)
+        assert dry["RequestId"] == name
+        assert len(world.cupboard.decided) == (verb == "Dispose")
+        done = await call(verb, RequestId=name, Reason="fixed")
+        assert done == dry
+        for absent in (name, "theirs"):
+            refusal = await refused(call(verb, RequestId=absent, Reason="fixed"))
+            assert refusal.code == "ResourceNotFoundException"
+    assert world.cupboard.decided == [("redrive", mine, "e1"), ("dispose", mine, "e2")]
