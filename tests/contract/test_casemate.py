@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -10,8 +11,20 @@ import pytest
 from contract.implemented import every_operation
 from platform_harness import Platform
 
+PATIENCE = 60.0
 
-def test_every_operation_answers(own: Any, sts: Any, account: str) -> None:
+
+@pytest.fixture(name="there", scope="module")
+def _there(platform: Platform, role: str) -> str:
+    """A function that fails."""
+    source = "def handler(event, context):\n    raise ValueError\n"
+    platform.function("failing", source, role=role)
+    return "failing"
+
+
+def test_every_operation_answers(
+    own: Any, sts: Any, lambda_: Any, account: str, there: str
+) -> None:
     with every_operation("casemate", own):
         assert own.get_status()["Runtimes"]
         names = {runtime["Name"] for runtime in own.list_runtimes()["Runtimes"]}
@@ -31,6 +44,26 @@ def test_every_operation_answers(own: Any, sts: Any, account: str) -> None:
             record["requestID"],
         )
         assert own.verify_audit()["Sound"]
+        first, second = _quarantined(lambda_, own, there)
+        assert own.get_quarantined(RequestId=first)["Payload"] == b"{}"
+        assert own.dispose(RequestId=first, Reason="seen")["RequestId"] == first
+        assert own.redrive(RequestId=second, Reason="again")["RequestId"] == second
+
+
+def _quarantined(lambda_: Any, own: Any, name: str) -> list[str]:
+    """Send two events to a function that fails; wait until they are set aside."""
+    lambda_.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    for _ in range(2):
+        lambda_.invoke(FunctionName=name, InvocationType="Event")
+    end = time.monotonic() + PATIENCE
+    while True:
+        pages = own.get_paginator("list_quarantine").paginate(
+            FunctionName=name, PaginationConfig={"PageSize": 1}
+        )
+        found = [event["RequestId"] for page in pages for event in page["Events"]]
+        if len(found) == 2:
+            return found
+        assert time.monotonic() < end, found
 
 
 def test_a_request_that_is_not_there_is_not_found(own: Any) -> None:

@@ -43,6 +43,7 @@ def test_every_operation_answers(lambda_: Any, role: str, account: str) -> None:
         _permitted(lambda_, account)
         _released(lambda_)
         _layered(lambda_, account)
+        _evented(lambda_, made["FunctionArn"])
         pages = lambda_.get_paginator("list_functions").paginate()
         assert "life" in {f["FunctionName"] for p in pages for f in p["Functions"]}
         lambda_.put_function_concurrency(**name, ReservedConcurrentExecutions=3)
@@ -130,6 +131,22 @@ def _permitted(lambda_: Any, account: str) -> None:
     lambda_.remove_permission(**name, StatementId="s")
     with pytest.raises(lambda_.exceptions.ResourceNotFoundException):
         lambda_.get_policy(**name)
+
+
+def _evented(lambda_: Any, arn: str) -> None:
+    """How events are treated: put, changed, shown, listed, removed."""
+    name = {"FunctionName": "life"}
+    put = lambda_.put_function_event_invoke_config(**name, MaximumRetryAttempts=0)
+    assert f"{arn}:$LATEST" == put["FunctionArn"]
+    lambda_.update_function_event_invoke_config(**name, MaximumEventAgeInSeconds=60)
+    now = lambda_.get_function_event_invoke_config(**name)
+    assert (0, 60) == (now["MaximumRetryAttempts"], now["MaximumEventAgeInSeconds"])
+    pages = lambda_.get_paginator("list_function_event_invoke_configs").paginate(**name)
+    listed = [c for p in pages for c in p["FunctionEventInvokeConfigs"]]
+    assert [now["FunctionArn"]] == [config["FunctionArn"] for config in listed]
+    lambda_.delete_function_event_invoke_config(**name)
+    with pytest.raises(lambda_.exceptions.ResourceNotFoundException):
+        lambda_.get_function_event_invoke_config(**name)
 
 
 @pytest.fixture(name="there", scope="module")
@@ -225,10 +242,6 @@ UNENFORCED: list[tuple[str, dict[str, Any]]] = [
     ("VpcConfig.SubnetIds", {"VpcConfig": {"SubnetIds": ["subnet-1"]}}),
     ("PackageType", {"PackageType": "Image"}),
     ("SnapStart.ApplyOn", {"SnapStart": {"ApplyOn": "PublishedVersions"}}),
-    (
-        "DeadLetterConfig.TargetArn",
-        {"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:123456789012:q"}},
-    ),
     ("ImageConfig.Command", {"ImageConfig": {"Command": ["x"]}}),
 ]
 
@@ -242,11 +255,6 @@ def test_what_is_not_enforced_is_refused_by_its_name(
         lambda_.create_function(**_given("unenforced", role, **given))
     with pytest.raises(lambda_.exceptions.ResourceNotFoundException):
         lambda_.get_function(FunctionName="unenforced")
-
-
-def test_asynchronous_invocation_is_refused_by_name(lambda_: Any, there: str) -> None:
-    with pytest.raises(lambda_.exceptions.ClientError, match="InvocationType"):
-        lambda_.invoke(FunctionName=there, InvocationType="Event")
 
 
 def test_what_aws_has_and_the_platform_has_not_is_an_error(

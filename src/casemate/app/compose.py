@@ -14,6 +14,13 @@ from pathlib import Path
 from typing import Final, final
 
 import casemate
+from casemate.app.asynchronous import (
+    EventDeliveries,
+    EventRuns,
+    InsideCalls,
+    QuarantineKeeper,
+    Quarantinings,
+)
 from casemate.app.audit import Auditor
 from casemate.app.events import Events
 from casemate.app.explain import Explainer
@@ -25,6 +32,7 @@ from casemate.app.neighbours import (
     Checkpoints,
     FunctionShares,
     NewKeys,
+    RoleRights,
     SigningKeys,
     StoredCode,
     TrustedRoles,
@@ -40,6 +48,10 @@ from casemate.road.admit.room import Admit, Limits
 from casemate.road.authn.replay import Replays
 from casemate.road.authn.room import Authn
 from casemate.road.authz.room import Authz
+from casemate.road.dispatch.events.driver import Driver
+from casemate.road.dispatch.events.intake import Bounds, Intake
+from casemate.road.dispatch.events.lanes import Lanes, Share
+from casemate.road.dispatch.events.quarantine import Quarantine
 from casemate.road.dispatch.room import Dispatch
 from casemate.road.ingress.catalog import Catalog
 from casemate.road.record.ledger import Ledger
@@ -104,6 +116,8 @@ class House:
     refusals: Refusals
     replays: Replays | None
     witness: Witness | None
+    intake: Intake
+    driver: Driver
 
 
 @final
@@ -199,7 +213,30 @@ def compose(site: Site) -> House:
     )
     witness = None if site.witness is None else Witness(site.witness)
     status = Status(settings=settings, sandbox=sandbox, clock=clock, witness=witness)
-    functions = _functions(site, directory, sandbox, status)
+    resources = Resources(
+        owners={
+            "iam": directory.resource_facts,
+            "lambda": lambda arn, _action: functions.resource_facts(arn),
+            "sqs": lambda arn, _action: queues.resource_facts(arn),
+        }
+    )
+    quarantine = Quarantine(store.records)
+    lanes = Lanes(Share())
+    intake = Intake(
+        queue=store.queue,
+        quarantine=quarantine,
+        lanes=lanes,
+        clock=clock,
+        bounds=Bounds(),
+    )
+    functions = _functions(
+        site,
+        directory,
+        sandbox,
+        status,
+        events=intake,
+        rights=RoleRights(directory=directory, resources=resources),
+    )
     ledger = Ledger(
         log=store.log,
         instance=settings.instance,
@@ -221,6 +258,7 @@ def compose(site: Site) -> House:
             instance=settings.instance,
         ),
         platform=status,
+        quarantine=QuarantineKeeper(quarantine=quarantine, intake=intake),
     )
     iam = Iam(
         records=store.records,
@@ -258,19 +296,31 @@ def compose(site: Site) -> House:
         authn=authn,
         authz=Authz(
             identities=directory,
-            resources=Resources(
-                owners={
-                    "iam": directory.resource_facts,
-                    "lambda": lambda arn, _action: functions.resource_facts(arn),
-                    "sqs": lambda arn, _action: queues.resource_facts(arn),
-                }
-            ),
+            resources=resources,
         ),
         validate=Validate(rules=rules),
         admit=admit,
         dispatch=Dispatch(),
     )
     events = Events(ledger=ledger, clock=clock, region=settings.region)
+    catalog = Catalog.compose(codecs.values(), operations)
+    calls = InsideCalls(road=road, catalog=catalog, clock=clock, region=settings.region)
+    driver = Driver(
+        intake=intake,
+        lanes=lanes,
+        queue=store.queue,
+        quarantine=quarantine,
+        plans=functions.plans,
+        run=EventRuns(calls=calls),
+        deliver=EventDeliveries(
+            calls=calls,
+            roles=TrustedRoles(directory=directory),
+            queue_url=lambda arn: f"{settings.endpoint}/{arn.account}/{arn.resource}",
+        ),
+        tell=Quarantinings(events=events),
+        clock=clock,
+        chance=lambda: int.from_bytes(os.urandom(4)) / 2**32,
+    )
     return House(
         store=store,
         keyholder=site.keyholder,
@@ -285,7 +335,7 @@ def compose(site: Site) -> House:
         ledger=ledger,
         metrics=metrics,
         admit=admit,
-        catalog=Catalog.compose(codecs.values(), operations),
+        catalog=catalog,
         authn=authn,
         road=road,
         functions=functions,
@@ -295,11 +345,19 @@ def compose(site: Site) -> House:
         refusals=Refusals(events=events, sandbox=sandbox),
         replays=replays,
         witness=witness,
+        intake=intake,
+        driver=driver,
     )
 
 
 def _functions(
-    site: Site, directory: Directory, sandbox: Sandbox, status: Status
+    site: Site,
+    directory: Directory,
+    sandbox: Sandbox,
+    status: Status,
+    *,
+    events: Intake,
+    rights: RoleRights,
 ) -> LambdaService:
     cells = Cells(sandbox=sandbox)
     return LambdaService.compose(
@@ -309,6 +367,8 @@ def _functions(
         runtimes=status,
         packages=cells,
         run=cells,
+        events=events,
+        rights=rights,
         tokens=site.tokens,
         clock=site.clock,
         new_id=lambda: str(uuid.uuid4()),

@@ -32,6 +32,9 @@ WITNESSED: Final = "WitnessReached"
 EGRESS: Final = "EgressRefused"
 """A cell tried to reach what it may not."""
 
+QUARANTINED: Final = "EventQuarantined"
+"""An asynchronous event had nowhere to go."""
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,12 @@ def gauges(house: House, front: Front) -> Callable[[], Mapping[str, float]]:
             "store_free_bytes": health.free_bytes,
             "store_dropped_entries": health.dropped,
             "log_dropped_lines": house.logs.intake.dropped_lines,
+            "events_waiting": house.intake.waiting(),
+            "events_worked_on": house.driver.busy(),
+            "events_retried": house.driver.counts.retried,
+            "events_delivered": house.driver.counts.delivered,
+            "events_failed": house.driver.counts.failed,
+            "events_quarantined": house.driver.counts.quarantined,
         }
         if house.replays is not None:
             values["signatures_remembered"] = len(house.replays)

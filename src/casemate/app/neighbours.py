@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
+from casemate.app.resources import Resources
 from casemate.app.witness import Witness
+from casemate.core.arn import Arn
 from casemate.core.call import Sound
 from casemate.core.clock import Clock
 from casemate.core.errors import Unavailable
 from casemate.core.function import FunctionVersion, Invocation, InvocationResult
-from casemate.core.principal import Kind
+from casemate.core.principal import Kind, Principal
 from casemate.core.session import SessionClaims
 from casemate.policy import iam
 from casemate.road.authn.room import RefusedKeyError
@@ -154,6 +156,54 @@ class TrustedRoles:
             policy_required=True,
         )
         return role if decision.allowed else None
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleRights:
+    """What roles may, for services that ask before a role is used."""
+
+    directory: Directory
+    resources: Resources
+
+    def may(self, role_arn: str, action: str, resource: str) -> bool:
+        """Tell whether a session of a role may do something now."""
+        role, arn = self.directory.role(role_arn), Arn.parse(resource)
+        if role is None:
+            return False
+        session = SessionClaims(
+            account=role.account,
+            role_arn=role.arn,
+            role_id=role.id,
+            session_name="lambda",
+            issued_at=0.0,
+        )
+        principal = Principal(
+            kind=Kind.SESSION,
+            account=role.account,
+            arn=session.arn,
+            id=session.id,
+            name=role.name,
+            role_arn=role.arn,
+            session_name=session.session_name,
+        )
+        identity = self.directory.identity(principal)
+        facts = self.resources.facts(arn, action)
+        view = iam.PrincipalView.of(principal)
+        tags = {f"aws:PrincipalTag/{key}": tag for key, tag in identity.tags.items()}
+        return iam.decide(
+            iam.Ask(
+                principal=view,
+                action=action,
+                resource=resource,
+                context={**tags, **iam.principal_context(view)},
+            ),
+            identity=identity.policies,
+            boundary=identity.boundary,
+            resource_account=arn.account,
+            resource_policies=facts.policies if facts else (),
+            policy_required=facts.required if facts else False,
+        ).allowed
 
 
 @final

@@ -26,6 +26,7 @@ from casemate.app.certificates import Certificate
 from casemate.app.compose import MODELS, House, compose, open_site
 from casemate.app.events import LOWERED, SESSION, STARTED, WITNESS, WITNESSED, Event
 from casemate.app.gauges import gauges
+from casemate.app.neighbours import AccountIds
 from casemate.app.operator import OperatorDoor
 from casemate.app.scrape import Scrape
 from casemate.app.witness import Told
@@ -77,11 +78,13 @@ class Node:
             orders.say({"verb": "ready"})
             order = await self._serve(orders)
             self._is_ready = False
+            house.driver.shut()
             # One grace for all three: the warden waits for no second one.
             end = self._clock.monotonic() + self._grace(order)
             await house.queues.rest()
             await front.drain(self._until(end))
             await ingress.settle(self._until(end))
+            await house.driver.drain(self._until(end))
             await house.sandbox.drain(self._until(end))
         if order.get("verb") == "drain":
             orders.say({"verb": "drained"})
@@ -132,6 +135,8 @@ class Node:
         stack.push_async_callback(house.sandbox.close)
         house.functions.resume()
         stack.push_async_callback(house.functions.close)
+        stack.push_async_callback(house.driver.drain, 0.0)
+        await house.driver.start(AccountIds(accounts=house.accounts).all())
         stack.push_async_callback(self._end_tasks)
         self._begin(self._look_after(house))
         return house

@@ -1,7 +1,8 @@
 """
 The authn room: from an arrival's claim to a principal.
 
-1. An inside caller is a service of the platform; no network byte makes one.
+1. An inside caller is a service of the platform, or a session that it made of a
+   role it may assume; no network byte makes one.
 2. A client that has failed too often (an IPv6 one is its /64) is asked for a
    proof that costs nobody else anything: a key that is here already.  Who has
    one goes on; every other is told to wait, whatever was wrong.
@@ -31,7 +32,7 @@ from functools import lru_cache
 from typing import Final, Protocol, final
 
 from casemate.core.bucket import Bucket
-from casemate.core.call import Arrival, Inside, Known, Request
+from casemate.core.call import Acting, Arrival, Inside, Known, Request
 from casemate.core.clock import Clock
 from casemate.core.errors import Refusal, Throttled, Unauthenticated, Unavailable
 from casemate.core.network import client_of
@@ -162,7 +163,7 @@ class Authn:
         """Give the known call, or raise Unauthenticated."""
         claim = arrival.claim
         if isinstance(claim, Inside):  # (1)
-            return Known(arrival=arrival, principal=_service(claim))
+            return Known(arrival=arrival, principal=self._inside(claim))
         client = claim.cell or client_of(claim.peer)
         try:
             proof = await self._prove(arrival, claim, waits=self._waits(client))
@@ -187,6 +188,14 @@ class Authn:
             return True
         user = self._directory.access_key(access_key_id)
         return user is not None and user.active
+
+    def _inside(self, claim: Inside) -> Principal:
+        if claim.acting is None:
+            return _service(claim)
+        principal = _acting(claim, claim.acting)
+        if not self._directory.identity(principal).exists:  # (8)
+            raise _invalid_token("the role of the session does not exist any more")
+        return principal
 
     async def _prove(
         self, arrival: Arrival, request: Request, *, waits: bool
@@ -354,6 +363,26 @@ def _service(claim: Inside) -> Principal:
         arn="",
         id=claim.service,
         name=claim.service,
+    )
+
+
+def _acting(claim: Inside, acting: Acting) -> Principal:
+    session = SessionClaims(
+        account=claim.account,
+        role_arn=acting.role_arn,
+        role_id=acting.role_id,
+        session_name=acting.session_name,
+        issued_at=acting.issued_at,
+    )
+    return Principal(
+        kind=Kind.SESSION,
+        account=session.account,
+        arn=session.arn,
+        id=session.id,
+        name=session.role_name,
+        role_arn=session.role_arn,
+        session_name=session.session_name,
+        issued_at=session.issued_at,
     )
 
 

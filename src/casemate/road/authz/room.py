@@ -291,6 +291,8 @@ def _of_call(arrival: Arrival) -> Context:
 
 
 def _inside(claim: Inside) -> Context:
+    if claim.acting is not None:
+        return {}  # a role's session calls, and has its own keys; no service does
     context: Context = {"aws:SourceAccount": claim.account}
     if claim.source_arn:
         context["aws:SourceArn"] = claim.source_arn

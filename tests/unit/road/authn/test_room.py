@@ -13,7 +13,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from casemate.core.call import Inside, Known, Request
+from casemate.core.call import Acting, Inside, Known, Request
 from casemate.core.errors import Throttled, Unauthenticated
 from casemate.core.operation import Operation
 from casemate.core.principal import Kind, Principal
@@ -185,6 +185,31 @@ def test_a_service_needs_no_signature_and_no_byte_makes_one() -> None:
     who = enter(World(), Inside(service="events.amazonaws.com", account=ACCOUNT))
 
     assert Kind.SERVICE is who.principal.kind
+
+
+ACTING = Acting(
+    role_arn=f"arn:aws:iam::{ACCOUNT}:role/path/builder",
+    role_id="AROAAAAAAAAAAAAAAAAAA",
+    session_name="f",
+    issued_at=1_699_999_000.0,
+)
+
+
+def test_a_service_that_acts_as_a_role_is_a_session_of_it() -> None:
+    """It has the role's rights and no more, and is on record as the role."""
+    claim = Inside(service="lambda.amazonaws.com", account=ACCOUNT, acting=ACTING)
+    who = enter(World(), claim).principal
+
+    assert Kind.SESSION is who.kind
+    assert f"arn:aws:sts::{ACCOUNT}:assumed-role/builder/f" == who.arn
+    assert ("AROAAAAAAAAAAAAAAAAAA:f", ACCOUNT) == (who.id, who.account)
+
+
+def test_nobody_acts_as_a_role_that_is_gone() -> None:
+    claim = Inside(service="lambda.amazonaws.com", account=ACCOUNT, acting=ACTING)
+
+    with pytest.raises(Unauthenticated):
+        enter(World(exists=False), claim)
 
 
 def test_the_day_key_is_derived_once() -> None:
