@@ -11,9 +11,6 @@ transaction that moves it: it is in one queue or the other, never in none.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
@@ -28,6 +25,7 @@ from casemate.substrate.ports import (
     InFlightError,
     Message,
 )
+from casemate.substrate.sqlite import letter
 from casemate.substrate.sqlite.limits import Limits, TooLargeError
 from casemate.substrate.sqlite.readers import Readers, Row
 from casemate.substrate.sqlite.tally import Place, Tally
@@ -105,7 +103,6 @@ SELECT count(*) FILTER (WHERE lease IS NOT NULL),
 FROM messages INDEXED BY messages_due
 WHERE account = ? AND queue = ? AND visible_at > ?
 """
-_HEAD = struct.Struct(">I")
 _LEASE_BYTES: Final = 16
 _CHUNK: Final = 1000
 """Messages that one transaction forgets, so that nobody waits long for it."""
@@ -185,12 +182,12 @@ class SqliteQueue:
         self._vault.check(account)
         name = self._randomness(_LEASE_BYTES).hex()
         now, place = self._now(), (account, queue)
-        content = _joined(attributes or {}, body)
+        content = letter.joined(attributes or {}, body)
         self._fits(content)
         due = now + max(delay, 0.0)
 
         def apply(connection: apsw.Connection) -> None:
-            sealed = self._vault.seal(account, content, *_place(queue, name, now))
+            sealed = self._vault.seal(account, content, *letter.place(queue, name, now))
             self._tally.take_in(connection, place, len(sealed))
             connection.execute(_SEND, (account, queue, name, now, due, sealed))
 
@@ -242,7 +239,7 @@ class SqliteQueue:
     def held(self, account: str, queue: str, lease: str) -> Held | None:
         """Tell of a claim, ended or not."""
         now = self._now()
-        rows = self._readers.rows(_HELD, (_kept(lease), account, queue))
+        rows = self._readers.rows(_HELD, (letter.kept(lease), account, queue))
         if not rows:
             return None
         claimed, until = (float(str(value)) for value in rows[0])
@@ -253,7 +250,7 @@ class SqliteQueue:
     ) -> bool:
         """Set the claim's end; 0 gives the message back at once."""
         now, place = self._now(), (account, queue)
-        values = (now + seconds, _kept(lease), *place, now)
+        values = (now + seconds, letter.kept(lease), *place, now)
 
         def apply(connection: apsw.Connection) -> int:
             connection.execute(_EXTEND, values)
@@ -268,7 +265,7 @@ class SqliteQueue:
     ) -> bool:
         """Remove a message that is claimed under this lease."""
         place = (account, queue)
-        values = (_kept(lease), *place, _EVER if late else self._now())
+        values = (letter.kept(lease), *place, _EVER if late else self._now())
 
         def apply(connection: apsw.Connection) -> int:
             return self._gone(connection, place, _ACKNOWLEDGE, values)
@@ -284,14 +281,16 @@ class SqliteQueue:
         self._fits(body)
 
         def apply(connection: apsw.Connection) -> bool:
-            mine = connection.execute(_MINE, (_kept(lease), *place, now)).fetchall()
+            mine = connection.execute(
+                _MINE, (letter.kept(lease), *place, now)
+            ).fetchall()
             if not mine:
                 return False
             number, name, sent_at, sealed = mine[0]
             assert isinstance(sealed, bytes)  # noqa: S101 — STRICT tables hold these types
-            seal = _place(queue, str(name), float(str(sent_at)))
-            attributes, _ = _parted(self._vault.open(account, sealed, *seal))
-            content = self._vault.seal(account, _joined(attributes, body), *seal)
+            seal = letter.place(queue, str(name), float(str(sent_at)))
+            attributes, _ = letter.parted(self._vault.open(account, sealed, *seal))
+            content = self._vault.seal(account, letter.joined(attributes, body), *seal)
             connection.execute(_PUT_BACK, (content, now + max(delay, 0.0), number))
             self._tally.resized(account, len(content) - len(sealed))
             return True
@@ -402,9 +401,9 @@ class SqliteQueue:
         body: bytes | None = None
         try:
             content = self._vault.open(
-                account, sealed, *_place(queue, str(name), sent_at)
+                account, sealed, *letter.place(queue, str(name), sent_at)
             )
-            attributes, body = _parted(content)
+            attributes, body = letter.parted(content)
         except DamagedError:
             pass
         return _Due(
@@ -437,7 +436,7 @@ class SqliteQueue:
                 moved += 1
                 continue
             proof = self._randomness(_LEASE_BYTES).hex()
-            claims.append((_kept(proof), now + lease, now, now, one.number))
+            claims.append((letter.kept(proof), now + lease, now, now, one.number))
             if one.body is None:
                 damaged += 1
                 continue
@@ -461,9 +460,9 @@ class SqliteQueue:
         account, target = place[0], (place[0], dead.queue)
         if target != place and not self._tally.has_room(connection, target):
             return False
-        content = _joined({**one.attributes, **dead.attributes}, one.body)
+        content = letter.joined({**one.attributes, **dead.attributes}, one.body)
         sealed = self._vault.seal(
-            account, content, *_place(dead.queue, one.name, one.sent_at)
+            account, content, *letter.place(dead.queue, one.name, one.sent_at)
         )
         connection.execute(_MOVE, (dead.queue, sealed, now, one.number))
         self._tally.moved(place, target, len(sealed) - one.size)
@@ -481,24 +480,3 @@ def _message(due: _Due, body: bytes, lease: str, now: float, until: float) -> Me
         first_at=now if due.first_at is None else due.first_at,
         until=until,
     )
-
-
-def _place(queue: str, name: str, sent_at: float) -> tuple[str, str, str, str]:
-    """Give what a message is sealed for."""
-    return ("message", queue, name, repr(sent_at))
-
-
-def _kept(lease: str) -> bytes:
-    """Give what the file keeps of a lease: looking it up tells nothing by time."""
-    return hashlib.sha256(lease.encode("utf-8", "surrogatepass")).digest()
-
-
-def _joined(attributes: Mapping[str, str], body: bytes) -> bytes:
-    head = json.dumps(dict(attributes), separators=(",", ":")).encode()
-    return _HEAD.pack(len(head)) + head + body
-
-
-def _parted(content: bytes) -> tuple[dict[str, str], bytes]:
-    end = _HEAD.size + _HEAD.unpack_from(content)[0]
-    attributes: dict[str, str] = json.loads(content[_HEAD.size : end])
-    return attributes, content[end:]

@@ -444,7 +444,7 @@ class Lives(RuleBasedStateMachine):
 
 def test_every_life_keeps_the_laws() -> None:
     """Thousands of events, every timestamp, with crashes and clocks that jump."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Lives,
         settings=settings(max_examples=80, stateful_step_count=40, deadline=None),
     )
