@@ -303,6 +303,49 @@ def test_who_may_not_invoke_may_not_send_events(
     assert "ran" not in platform.casemate("logs", "closed").stdout
 
 
+def test_z18_a_right_taken_away_holds_for_events_that_wait(
+    platform: Platform, lambda_: Any, iam: Any, role: str
+) -> None:
+    """Who may not any more has no event run; once they may again, it does run."""
+    platform.function("slow", SLOW, role=role)
+    iam.create_user(UserName="sender")
+    grant = {
+        "UserName": "sender",
+        "PolicyName": "p",
+        "PolicyDocument": json.dumps({"Version": "2012-10-17", "Statement": [INVOKE]}),
+    }
+    iam.put_user_policy(**grant)
+    key = iam.create_access_key(UserName="sender")["AccessKey"]
+    theirs = platform.client(
+        "lambda",
+        credentials={
+            "aws_access_key_id": key["AccessKeyId"],
+            "aws_secret_access_key": key["SecretAccessKey"],
+        },
+    )
+    for _ in range(16):  # as many as are worked on at once
+        _send(lambda_, "slow", {"n": 0, "seconds": 5})
+    _send(theirs, "slow", {"n": 1, "seconds": 0})
+    iam.delete_user_policy(UserName="sender", PolicyName="p")
+    logs = platform.casemate
+    _until(lambda: logs("logs", "slow").stdout.count("ran 0") == 16)
+    request = _send(lambda_, "slow", {"n": 2, "seconds": 0})
+    _until(lambda: f"ran 2 {request}" in logs("logs", "slow").stdout)
+
+    assert "ran 1" not in logs("logs", "slow").stdout
+    iam.put_user_policy(**grant)
+    _until(lambda: "ran 1" in logs("logs", "slow").stdout)
+
+
+SLOW = """
+import time
+
+def handler(event, context):
+    time.sleep(event["seconds"])
+    print("ran", event["n"], context.aws_request_id)
+"""
+
+
 def test_what_is_too_large_for_an_event_is_refused(lambda_: Any, there: str) -> None:
     """A megabyte goes, a byte more does not; both go synchronously."""
     most = b'"%s"' % (b"x" * (1_048_576 - 2))

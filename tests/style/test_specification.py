@@ -35,7 +35,7 @@ OURS: Final = (
     *(f"P{n}" for n in range(1, 11)),
     *(f"H{n}" for n in (1, 2, 3, 4, 5, 6, 8, 9, 15, 21, 22)),
     *(f"A{n}" for n in (*range(1, 10), 15, 18)),
-    *(f"Z{n}" for n in (1, 2, 3, 4, 7, 14)),
+    *(f"Z{n}" for n in (1, 2, 3, 4, 7, 14, 18)),
     *(f"S{n}" for n in range(1, 33)),
     *(f"R{n}" for n in (1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12)),
     *(f"Q{n}" for n in (*range(1, 10), 11, 12, 14, 16)),

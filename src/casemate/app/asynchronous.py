@@ -1,9 +1,9 @@
 """
 Asynchronous events' calls on the road: runs, and deliveries.
 
-A run is made by `lambda.amazonaws.com`; whoever sent the event was held to
-their rights when it was taken, and the function's own policy lets this service
-run what was taken.  A delivery is made by a session of the function's role, so
+A run is made by `lambda.amazonaws.com`, which a function's own policy lets run
+what was taken; and whoever sent the event must still have the right to.  A
+delivery is made by a session of the function's role, so
 that role's policies and the target's decide, each time.
 """
 
@@ -108,7 +108,10 @@ class EventRuns:
             "Invoke",
             {"FunctionName": event.invoked, "Payload": event.payload},
             claim=Inside(
-                service=SERVICE, account=event.account, source_arn=event.function
+                service=SERVICE,
+                account=event.account,
+                source_arn=event.function,
+                sender=event.sender,
             ),
             trace=_next(event.trace),
             identifier=event.id,

@@ -102,17 +102,37 @@ class Acting:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """
+    Who asked for what is done later, and how that call came.
+
+    peer: its address, empty for a call from a cell or from inside.
+    source_arn, source_account: of a call by a service.
+    """
+
+    principal: Principal
+    peer: str = ""
+    user_agent: str = ""
+    referer: str = ""
+    source_arn: str = ""
+    source_account: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inside:
     """
     A call that the platform makes itself, as a service, for an account.
 
-    acting: the role as which the service acts, if it acts as one.
+    acting: the role as which the service acts, if it acts as one.  sender: on
+    whose behalf it calls, who then must have the right as well.
     """
 
     service: str
     account: str
     source_arn: str = ""
     acting: Acting | None = None
+    sender: Sender | None = None
 
 
 @final
@@ -136,6 +156,23 @@ class Arrival:
     claim: Request | Inside
     parameters: Parameters
     region: str
+
+
+def sender_of(known: Known) -> Sender:
+    """Keep what a later decision on the same right needs."""
+    claim, principal = known.arrival.claim, known.principal
+    if isinstance(claim, Request):
+        return Sender(
+            principal=principal,
+            peer="" if claim.cell else claim.peer,
+            user_agent=claim.header("user-agent") or "",
+            referer=claim.header("referer") or "",
+        )
+    if claim.acting is not None:
+        return Sender(principal=principal)
+    return Sender(
+        principal=principal, source_arn=claim.source_arn, source_account=claim.account
+    )
 
 
 @lru_cache(maxsize=1024)

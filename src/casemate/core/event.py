@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, final
 
-from casemate.core.call import Trace
+from casemate.core.call import Sender, Trace
 
 RETRIES: Final = 2
 """Times that a function which failed runs again, if nobody says otherwise."""
@@ -25,8 +25,8 @@ class AsyncEvent:
 
     id: of the request that brought it, and of every attempt.  target: the
     function's ARN with a qualifier.  invoked: as the caller named it, perhaps
-    without one.  payload: JSON.  trace: of the call that
-    brought it; its hops count those that led here.
+    without one.  payload: JSON.  sender: who must have the right at each run.
+    trace: of the call that brought it; its hops count those that led here.
     """
 
     id: str
@@ -34,6 +34,7 @@ class AsyncEvent:
     target: str
     invoked: str
     payload: bytes
+    sender: Sender
     trace: Trace
 
     @property

@@ -191,7 +191,7 @@ class Authn:
 
     def _inside(self, claim: Inside) -> Principal:
         if claim.acting is None:
-            return _service(claim)
+            return _service(claim.service, claim.account)
         principal = _acting(claim, claim.acting)
         if not self._directory.identity(principal).exists:  # (8)
             raise _invalid_token("the role of the session does not exist any more")
@@ -356,13 +356,9 @@ def _unkeyed(error: RefusedKeyError) -> Refusal:
 
 
 @lru_cache(maxsize=1024)
-def _service(claim: Inside) -> Principal:
+def _service(service: str, account: str) -> Principal:
     return Principal(
-        kind=Kind.SERVICE,
-        account=claim.account,
-        arn="",
-        id=claim.service,
-        name=claim.service,
+        kind=Kind.SERVICE, account=account, arn="", id=service, name=service
     )
 
 

@@ -10,6 +10,8 @@ The authz room: from a known call to an allowed one.
 3. Identity, boundary, session and resource policies decide together
    (`policy.iam`).
 4. A principal that no longer exists has no policies and no rights.
+5. What a service does later on somebody's behalf needs that somebody's right as
+   well, as it is now: a right that was taken away since is gone.
 
 A denial tells who, what, on which resource, why, and the smallest change that
 would allow it.  It reads the same whether or not the resource exists.
@@ -19,11 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, Protocol, final
 
 from casemate.core.arn import Arn, NotAnArnError
-from casemate.core.call import Allowed, Arrival, Inside, Known, Request
+from casemate.core.call import Allowed, Arrival, Inside, Known, Request, Sender
 from casemate.core.clock import iso
 from casemate.core.errors import Denied
 from casemate.core.operation import Need
@@ -123,7 +125,7 @@ class _Context(Mapping[str, str | tuple[str, ...]]):
 def _filled(
     caller: _Caller,
     identity: Identity,
-    arrival: Arrival,
+    of_call: Context,
     need: Need,
     facts: Facts | None,
 ) -> Context:
@@ -133,7 +135,7 @@ def _filled(
         f"aws:PrincipalTag/{key}": tag for key, tag in identity.tags.items()
     }
     context |= caller.context
-    context |= _of_call(arrival)
+    context |= of_call
     for key, value in need.context.items():
         context.setdefault(key, value)
     for key, value in (facts.tags if facts else {}).items():
@@ -164,20 +166,26 @@ class Authz:
             context=operation.context(parameters, scope),
         )
         because: list[str] = []
+        caller, claim = self._caller(known.principal), known.arrival.claim
         for need in (own, *operation.needs(parameters, scope)):
-            because.extend(self._hold(known, need))
+            because.extend(self._hold(caller, partial(_of_call, known.arrival), need))
+        # (5)
+        if isinstance(claim, Inside) and claim.sender is not None:
+            sender = claim.sender
+            of_sender = partial(_of_sender, known.arrival, sender)
+            held = self._hold(_caller(sender.principal), of_sender, own)
+            because.extend(f"{statement}, of the sender" for statement in held)
         return Allowed(known=known, resource=resource, because=tuple(because))
 
-    def _hold(self, known: Known, need: Need) -> tuple[str, ...]:
-        principal = known.principal
+    def _hold(
+        self, caller: _Caller, of_call: Callable[[], Context], need: Need
+    ) -> tuple[str, ...]:
+        principal = caller.principal
         arn = _arn(need.resource)
         facts = self.resources.facts(arn, need.action) if arn else None
         # (2)
         identity = self.identities.identity(principal)
-        caller = self._caller(principal)
-        context = _Context(
-            lambda: _filled(caller, identity, known.arrival, need, facts)
-        )
+        context = _Context(lambda: _filled(caller, identity, of_call(), need, facts))
         # (4)
         policies = identity.policies if identity.exists else NO_POLICIES
         # (3)
@@ -274,14 +282,31 @@ def _caller(principal: Principal) -> _Caller:
     )
 
 
-def _of_call(arrival: Arrival) -> Context:
-    """Fill the keys that follow from how and when the call came."""
-    context: Context = {
+def _of_moment(arrival: Arrival) -> Context:
+    return {
         "aws:RequestedRegion": arrival.region,
         "aws:SecureTransport": "true",
         "aws:EpochTime": str(int(arrival.at)),
         "aws:CurrentTime": iso(arrival.at),
     }
+
+
+def _of_sender(arrival: Arrival, sender: Sender) -> Context:
+    """Fill the keys of a sender's own call, which is over, and of this moment."""
+    of_sender = {
+        "aws:SourceIp": sender.peer,
+        "aws:UserAgent": sender.user_agent[:1024],
+        "aws:Referer": sender.referer[:1024],
+        "aws:SourceArn": sender.source_arn,
+        "aws:SourceAccount": sender.source_account,
+    }
+    given = {key: value for key, value in of_sender.items() if value}
+    return {**_of_moment(arrival), **given}
+
+
+def _of_call(arrival: Arrival) -> Context:
+    """Fill the keys that follow from how and when the call came."""
+    context = _of_moment(arrival)
     claim = arrival.claim
     if isinstance(claim, Inside):
         context |= _inside(claim)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from casemate.core.call import Admitted
+from casemate.core.call import Admitted, sender_of
 from casemate.core.errors import TooLarge
 from casemate.core.event import AsyncEvent
 from casemate.core.operation import Parameters
@@ -58,6 +58,7 @@ class Ingest:
                 target=f"{ref.arn}:{qualifier_of(ref)}",
                 invoked=ref.qualified,
                 payload=payload,
+                sender=sender_of(call.known),
                 trace=call.arrival.trace,
             )
         )

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from casemate.core.arn import Arn
-from casemate.core.call import Allowed
+from casemate.core.call import Allowed, Inside, Sender
 from casemate.core.errors import Denied
 from casemate.core.operation import Need, Operation, Parameters, Scope
+from casemate.core.principal import Kind as PrincipalKind
 from casemate.core.principal import Principal
 from casemate.policy.iam import Kind, Policy, compile_policy
 from casemate.road.authz.room import Authz
@@ -203,3 +204,67 @@ def test_what_aws_gives_to_all_is_everybodys_own() -> None:
     read = dataclasses.replace(RUN, action="iam:GetPolicy", resource=managed)
 
     ask(World(policies=[policy(allow("iam:GetPolicy"))]), read)
+
+
+SENDER = Sender(principal=session_of(session="bob"), peer="198.51.100.7")
+LATER = policy(
+    {**allow("lambda:Run"), "Principal": {"Service": "lambda.amazonaws.com"}},
+    kind=Kind.RESOURCE,
+)
+SERVICE = Principal(
+    kind=PrincipalKind.SERVICE,
+    account=ACCOUNT,
+    arn="",
+    id="lambda.amazonaws.com",
+    name="lambda.amazonaws.com",
+)
+
+
+class Left(World):
+    """A world in which services are, and nobody else is any more."""
+
+    def identity(self, principal: Principal) -> World:
+        gone = principal.kind is not PrincipalKind.SERVICE
+        return dataclasses.replace(self, exists=not gone)
+
+
+def later(world: World, sender: Sender) -> Allowed:
+    """Ask as a service that does later what somebody has asked for."""
+    known = admitted(RUN, {}, principal=SERVICE).known
+    claim = Inside(service=SERVICE.id, account=ACCOUNT, sender=sender)
+    known = dataclasses.replace(
+        known, arrival=dataclasses.replace(known.arrival, claim=claim)
+    )
+    return asyncio.run(Authz(identities=world, resources=world)(known))
+
+
+def test_z18_what_is_done_later_needs_the_senders_right_still() -> None:
+    """The service's right is not enough; the sender's is weighed as it is now."""
+    resource = Facts(policies=(LATER,))
+    told = later(
+        World(policies=(policy(allow("lambda:Run")),), resource=resource), SENDER
+    )
+    assert ("p#S", "p#S, of the sender") == told.because
+
+    for world in (World(resource=resource), Left(resource=resource)):
+        with pytest.raises(Denied) as refused:
+            later(world, SENDER)
+        assert SENDER.principal.arn in refused.value.reason
+
+
+def test_z18_a_sender_is_weighed_by_the_call_that_they_made() -> None:
+    """Their address is the one that they called from, not the service's."""
+    near = {"IpAddress": {"aws:SourceIp": "198.51.100.0/24"}}
+    world = World(
+        policies=(policy(allow("lambda:Run", Condition=near)),),
+        resource=Facts(policies=(LATER,)),
+    )
+    later(world, SENDER)
+    with pytest.raises(Denied):
+        later(world, dataclasses.replace(SENDER, peer="192.0.2.1"))
+
+
+def test_a_senders_right_does_not_stand_in_for_the_services() -> None:
+    """Who calls is the service, and it needs the resource's policy."""
+    with pytest.raises(Denied):
+        later(World(policies=(policy(allow("lambda:Run")),)), SENDER)

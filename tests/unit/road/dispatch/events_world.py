@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from casemate.core.call import Trace
+from casemate.core.call import Sender, Trace
 from casemate.core.clock import Clock
 from casemate.core.event import AsyncEvent, Plan
 from casemate.road.dispatch.events.driver import Driver
@@ -19,6 +19,7 @@ from casemate.road.dispatch.events.ports import Parcel
 from casemate.road.dispatch.events.quarantine import Quarantine
 from casemate.substrate.sqlite import Store
 from store_stand import ALICE, SetClock, store_at
+from unit.services.calls import session_of
 
 QUEUE = f"arn:aws:sqs:us-east-1:{ALICE}:q"
 WELL = Response(version="$LATEST", payload=b'"well"')
@@ -38,6 +39,7 @@ def event(
         target=target(name, account),
         invoked=target(name, account),
         payload=b'{"n":%d}' % number,
+        sender=Sender(principal=session_of(account=account), peer="192.0.2.1"),
         trace=Trace(trace_id="0" * 32, span_id="0" * 16, hops=hops),
     )
 
