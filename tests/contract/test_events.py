@@ -253,6 +253,7 @@ def test_what_has_nowhere_to_go_is_decided_on_by_hand(
     word = platform.casemate
 
     assert request in word("quarantine", "list", "--function", "lost").stdout
+    assert "in quarantine: RetriesExhausted" in word("why", request).stdout
     shown = word("quarantine", "show", request).stdout
     assert '{"n": 6, "fail": "no"}' in shown
     assert "RetriesExhausted" in shown

@@ -40,6 +40,8 @@ def _lines(told: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         yield "room", f"{room:<10}{microseconds:>10} µs"
     for written in told.get("LogLines") or ():
         yield "log", written
+    if "Quarantined" in told:
+        yield "later", f"in quarantine: {told['Quarantined']}"
     if "Position" in told:
         yield "audit", f"entry {told['Position']} of the chain"
     else:

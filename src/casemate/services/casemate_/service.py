@@ -89,6 +89,7 @@ class Casemate:
         self._stories = stories
         self._audit = audit
         self._platform = platform
+        self._quarantine = quarantine
         desk = QuarantineDesk(quarantine=quarantine, tokens=tokens)
         self.operations: tuple[Operation, ...] = operations_of(self.name, self, desk)
 
@@ -184,6 +185,8 @@ class Casemate:
         }
         if story.position is not None:
             answer["Position"] = story.position
+        if held := self._quarantine.find(account, wanted):
+            answer["Quarantined"] = held.reason
         return answer
 
     @operation(

@@ -158,6 +158,23 @@ async def test_an_event_too_old_tells_no_response(tmp_path: Path) -> None:
 
 
 @law
+async def test_dead_letters_of_what_never_found_room_say_so(tmp_path: Path) -> None:
+    """The code is that of the refusal, the message its reason."""
+    async with stand(tmp_path) as s:
+
+        def full(_: AsyncEvent) -> Response:
+            raise Throttled("no room")
+
+        s.told.answer = full
+        s.told.set(max_age=60, dead_letter=QUEUE)
+        await s.accept(event(1))
+        await s.until_still()
+        (dead,) = s.told.parcels
+        assert dead.attributes["ErrorCode"] == ("Number", "429")
+        assert "no room" in dead.attributes["ErrorMessage"][1]
+
+
+@law
 async def test_a_delivery_that_fails_is_tried_and_then_set_aside(
     tmp_path: Path,
 ) -> None:

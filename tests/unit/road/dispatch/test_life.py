@@ -99,7 +99,9 @@ def test_what_finds_no_room_backs_off_until_it_is_too_old(chance: float) -> None
     assert step.life.condition is Condition.TOO_OLD
     assert now - NOW == pytest.approx(21_600, abs=1e-3)
     assert step.life.runs == 0
-    first, longest = BACK_OFF
+    first, longest = 1, 300
+    assert (first, longest) == BACK_OFF
+    assert longest == LONGEST_WAIT
     assert waits[0] == first
     assert all(wait <= longest for wait in waits)
     assert all(first <= wait for wait in waits[:-1])

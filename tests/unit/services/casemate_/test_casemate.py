@@ -405,6 +405,21 @@ async def test_quarantine_is_listed_in_pages_and_by_function() -> None:
 
 
 @law
+async def test_the_story_of_a_request_says_that_its_event_is_in_quarantine() -> None:
+    """As long as it is there, and to its own account only."""
+    world = Platform()
+    call = await world.started()
+    mine = call.principal.account
+    world.shelf.stories = {(mine, "e1"): Told({"eventName": "Invoke"})}
+    assert "Quarantined" not in await call("ExplainRequest", RequestId="e1")
+    world.cupboard.events[OTHER_ACCOUNT] = [Held("e1")]
+    assert "Quarantined" not in await call("ExplainRequest", RequestId="e1")
+    world.cupboard.events[mine] = [Held("e1")]
+    told = await call("ExplainRequest", RequestId="e1")
+    assert told["Quarantined"] == Held.reason
+
+
+@law
 async def test_a_quarantined_event_is_shown_whole() -> None:
     world = Platform()
     call = await world.started()
