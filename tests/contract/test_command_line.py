@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -348,8 +349,12 @@ def test_an_interrupt_is_quiet(platform: Platform, said: str) -> None:
     while b"START" not in seen:
         seen += os.read(terminal, 65536)
     os.write(terminal, b"\x03")
+    with suppress(OSError):  # its end, on a terminal
+        while more := os.read(terminal, 65536):
+            seen += more
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
 
     assert 130 == os.waitstatus_to_exitcode(status)
-    assert b"Traceback" not in seen
+    # The function's own tracebacks are in its log; ours would name our files.
+    assert b"casemate/cli" not in seen
