@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casemate.road.dispatch.events.lanes import NEVER, Lanes, Share
+from effort import bounded
 
 SHARE = Share(workers=8, account=6, lane=4)
 LOOKS = st.lists(
@@ -68,3 +69,31 @@ def test_an_empty_lane_is_forgotten_and_a_waiting_one_is_not() -> None:
     lanes.back(lane, count)
     lanes.empty(lane, NEVER)
     assert (1, 5.0) == (len(lanes), lanes.next_at())
+
+
+def test_lanes_that_wait_cost_the_others_nothing() -> None:
+    """Turns beside very many that wait end in a moment."""
+    lanes = Lanes(SHARE)
+    for number in range(50_000):
+        lanes.look("many", f"f{number}", 60.0 + number)
+    lanes.look("few", "f", 0.0)
+    with bounded():
+        for _ in range(5_000):
+            ((lane, count),) = lanes.give(1.0).items()
+            lanes.back(lane, count)
+            assert 0.0 == lanes.next_at()
+
+
+def test_what_is_looked_at_sooner_is_due_sooner() -> None:
+    """A later word of the same lane changes nothing, and an old one is forgotten."""
+    lanes = Lanes(SHARE)
+    lanes.look("a", "f", 9.0)
+    lanes.look("a", "f", 5.0)
+    lanes.look("a", "f", 7.0)
+    assert 5.0 == lanes.next_at()
+    ((lane, count),) = lanes.give(5.0).items()
+    lanes.back(lane, count)
+    lanes.empty(lane, 20.0)
+    assert ({}, 20.0) == (lanes.give(19.0), lanes.next_at())
+    lanes.empty(lane, NEVER)
+    assert (0, NEVER) == (len(lanes), lanes.next_at())

@@ -8,6 +8,7 @@ handed in, in monotonic seconds.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -45,19 +46,28 @@ class Lane:
 @final
 @dataclass(slots=True, eq=False)
 class _Account:
-    """The lanes of an account, and the places that they have together."""
+    """The lanes of an account, those that are due in their turn, and their places."""
 
-    lanes: OrderedDict[str, Lane] = field(default_factory=OrderedDict)
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    due: OrderedDict[str, Lane] = field(default_factory=OrderedDict)
     taken: int = 0
 
 
 @final
 class Lanes:
-    """All lanes, and the places that there are."""
+    """
+    All lanes, and the places that there are.
+
+    A lane that waits costs nothing until it is due: many functions with a
+    little to do must not slow the turns of the others.
+    """
 
     def __init__(self, share: Share) -> None:
         self._share = share
-        self._accounts: OrderedDict[str, _Account] = OrderedDict()
+        self._accounts: dict[str, _Account] = {}
+        self._turns: OrderedDict[str, _Account] = OrderedDict()
+        self._later: list[tuple[float, int, Lane]] = []
+        self._pushed = 0
         self.taken = 0
 
     def __len__(self) -> int:
@@ -70,12 +80,14 @@ class Lanes:
         lane = lanes.get(target)
         if lane is None:
             lane = lanes[target] = Lane(account, target)
-        lane.due_at = min(lane.due_at, at)
+        if at < lane.due_at:
+            self._put_off(lane, at)
 
     def give(self, now: float) -> dict[Lane, int]:
         """Give places out, in rounds over the accounts, to those that are due."""
+        self._come_due(now)
         given: dict[Lane, int] = {}
-        while self._round(now, given):
+        while self._round(given):
             continue
         return given
 
@@ -87,7 +99,8 @@ class Lanes:
 
     def empty(self, lane: Lane, next_at: float) -> None:
         """Note that a lane has nothing due before a moment; NEVER: nothing at all."""
-        lane.due_at = next_at
+        self._not_due(lane)
+        self._put_off(lane, next_at)
         self.tidy(lane)
 
     def tidy(self, lane: Lane) -> None:
@@ -101,38 +114,69 @@ class Lanes:
 
     def next_at(self) -> float:
         """Give the moment at which a lane with places left is due next."""
-        return min(
-            (
-                lane.due_at
-                for account in self._accounts.values()
-                if self._room(account)
-                for lane in account.lanes.values()
-                if lane.taken < self._share.lane
-            ),
-            default=NEVER,
+        ready = (
+            lane.due_at
+            for account in self._turns.values()
+            if (lane := self._turn(account)) is not None
+        )
+        while self._later and not self._is_later(*self._later[0]):
+            heapq.heappop(self._later)
+        waits = self._later[0][0] if self._later else NEVER
+        return min(min(ready, default=NEVER), waits)
+
+    def _put_off(self, lane: Lane, at: float) -> None:
+        lane.due_at = at
+        if at == NEVER:
+            return
+        self._pushed += 1
+        heapq.heappush(self._later, (at, self._pushed, lane))
+
+    def _is_later(self, at: float, _pushed: int, lane: Lane) -> bool:
+        """Tell whether an entry still says when its lane is due."""
+        account = self._accounts.get(lane.account)
+        return (
+            account is not None
+            and account.lanes.get(lane.target) is lane
+            and lane.due_at == at
+            and lane.target not in account.due
         )
 
-    def _round(self, now: float, given: dict[Lane, int]) -> bool:
+    def _come_due(self, now: float) -> None:
+        while self._later and self._later[0][0] <= now:
+            entry = heapq.heappop(self._later)
+            if self._is_later(*entry):
+                lane = entry[2]
+                account = self._accounts[lane.account]
+                account.due[lane.target] = lane
+                self._turns.setdefault(lane.account, account)
+
+    def _not_due(self, lane: Lane) -> None:
+        account = self._accounts[lane.account]
+        account.due.pop(lane.target, None)
+        if not account.due:
+            self._turns.pop(lane.account, None)
+
+    def _round(self, given: dict[Lane, int]) -> bool:
         """Give one place to each account that can use it."""
         gave = False
-        for name, account in tuple(self._accounts.items()):
-            lane = self._turn(account, now) if self._room(account) else None
+        for name, account in tuple(self._turns.items()):
+            lane = self._turn(account)
             if lane is None:
                 continue
             lane.taken += 1
             account.taken += 1
             self.taken += 1
             given[lane] = given.get(lane, 0) + 1
-            account.lanes.move_to_end(lane.target)
-            self._accounts.move_to_end(name)
+            account.due.move_to_end(lane.target)
+            self._turns.move_to_end(name)
             gave = True
         return gave
 
-    def _turn(self, account: _Account, now: float) -> Lane | None:
-        for lane in account.lanes.values():
-            if lane.due_at <= now and lane.taken < self._share.lane:
+    def _turn(self, account: _Account) -> Lane | None:
+        """Find the lane whose turn it is; few are full, for an account has a bound."""
+        if self.taken >= self._share.workers or account.taken >= self._share.account:
+            return None
+        for lane in account.due.values():
+            if lane.taken < self._share.lane:
                 return lane
         return None
-
-    def _room(self, account: _Account) -> bool:
-        return self.taken < self._share.workers and account.taken < self._share.account
