@@ -182,6 +182,10 @@ def part_changes(written: Sequence[Part], removed: Sequence[Part]) -> list[Chang
     for part in removed:
         table, key = _place(part)
         changes.append(Delete(account=part.account, table=table, key=key))
+        if not isinstance(part, Reserved):
+            # How events under this qualifier are treated goes with it.
+            events = f"{function_key(part.ref)}/{part.ref.qualifier}"
+            changes.append(Delete(account=part.account, table=EVENTS, key=events))
         changes.extend(
             Delete(account=part.account, table=PACKAGES, key=held)
             for held in _part_holds(part, key)

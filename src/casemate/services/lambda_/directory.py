@@ -18,7 +18,14 @@ from casemate.services.lambda_.changes import FUNCTIONS
 from casemate.services.lambda_.facts import ResourceFacts
 from casemate.services.lambda_.layer_model import is_layer, refer_version
 from casemate.services.lambda_.layer_store import LayerStore
-from casemate.services.lambda_.model import Alias, Function, Holder, Version, runnable
+from casemate.services.lambda_.model import (
+    Alias,
+    Configuration,
+    Function,
+    Holder,
+    Version,
+    runnable,
+)
 from casemate.services.lambda_.names import LATEST, FunctionRef, refer_arn
 from casemate.services.lambda_.policy import compiled, taken_events
 from casemate.services.lambda_.state import Life
@@ -52,6 +59,12 @@ class Deployed:
     alias: Alias | None = None
     second: FunctionVersion | None = None
     weight: float = 0.0
+
+    @property
+    def configuration(self) -> Configuration:
+        """Give how it runs; of an alias, the version that it leads to first."""
+        build = self.published.build if self.published else self.function.wanted
+        return build.configuration
 
     @property
     def holder(self) -> Holder:

@@ -197,7 +197,7 @@ class EventSettings:
             return ""
         return self.targets.destination(
             target,
-            role_arn=deployed.function.wanted.configuration.role_arn,
+            role_arn=deployed.configuration.role_arn,
             region=call.scope.region,
         )
 

@@ -39,8 +39,8 @@ class Ingest:
     ) -> Mapping[str, object]:
         """Take one.  Raises TooLarge, Invalid, Conflict, Throttled, Unavailable."""
         # (1)
-        if deployed.function.life.state is State.FAILED:
-            raise in_state(deployed.function.life.state)
+        if deployed.life.state is State.FAILED:
+            raise in_state(deployed.life.state)
         # (2)
         if len(payload) > EVENT_PAYLOAD:
             raise TooLarge(

@@ -27,7 +27,7 @@ class Plans:
         if ref is None or deployed is None:
             return None
         config = self.configs.find(ref) or EventConfig(modified_at=0.0)
-        configuration = deployed.function.wanted.configuration
+        configuration = deployed.configuration
         return Plan(
             role_arn=configuration.role_arn,
             role_id=configuration.role_id,

@@ -326,3 +326,39 @@ def test_another_account_finds_nothing(tmp_path: Path) -> None:
             )
 
     run(tmp_path, law)
+
+
+def test_each_qualifier_has_settings_of_its_own(tmp_path: Path) -> None:
+    """They are of an alias or a version, are listed together, and go with it."""
+
+    async def law(w: World) -> None:
+        await w.made()
+        await w.call("PublishVersion", FunctionName="f")
+        alias = {"FunctionName": "f", "Name": "live", "FunctionVersion": "1"}
+        await w.call("CreateAlias", **alias)
+        for qualifier, retries in (("$LATEST", 2), ("1", 1), ("live", 0)):
+            await w.call(
+                "PutFunctionEventInvokeConfig",
+                FunctionName="f",
+                Qualifier=qualifier,
+                MaximumRetryAttempts=retries,
+            )
+            plan = w.service.plans.plan(f"{ARN}:{qualifier}")
+            assert plan is not None
+            assert plan.retries == retries
+        listed = await w.call("ListFunctionEventInvokeConfigs", FunctionName="f")
+        arns = [one["FunctionArn"] for one in _listed(listed)]
+        assert arns == [f"{ARN}:{q}" for q in ("$LATEST", "1", "live")]
+        await w.call(
+            "Invoke", FunctionName="f", Qualifier="live", InvocationType="Event"
+        )
+        assert w.taken.events[-1].target == f"{ARN}:live"
+        await w.call("DeleteAlias", FunctionName="f", Name="live")
+        assert w.service.plans.plan(f"{ARN}:live") is None
+        await w.call("CreateAlias", **alias)
+        with pytest.raises(NotFound):
+            await w.call(
+                "GetFunctionEventInvokeConfig", FunctionName="f", Qualifier="live"
+            )
+
+    run(tmp_path, law)
