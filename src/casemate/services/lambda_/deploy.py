@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -108,30 +108,30 @@ class Deployment:
         package = _package(octets(code, "ZipFile"))
         publish = flag(call.parameters, "Publish")
         # (3)
-        self._room_for(ref, package, publish=publish, functions=1)
-        # (4)
-        sha256 = await self._read(ref.account, package, configuration)
-        function = Function(
-            account=ref.account,
-            region=ref.region,
-            name=ref.name,
-            wanted=Build(
-                revision=self.new_id(),
-                sha256=sha256,
-                size=len(package),
-                configuration=configuration,
-            ),
-            serving=None,
-            life=state.created(),
-            modified_at=self.clock.now(),
-            tags=tags,
-        )
-        version = publishing.first(function, self.new_id()) if publish else None
-        if version is not None:
-            function = publishing.counted(function, version)
-        # (5), (6)
-        await self.settler.carry(self._found(function, version, package))
-        return describe(function, published=version)
+        with self._room(ref, package, publish=publish, functions=1):
+            # (4)
+            sha256 = await self._read(ref.account, package, configuration)
+            function = Function(
+                account=ref.account,
+                region=ref.region,
+                name=ref.name,
+                wanted=Build(
+                    revision=self.new_id(),
+                    sha256=sha256,
+                    size=len(package),
+                    configuration=configuration,
+                ),
+                serving=None,
+                life=state.created(),
+                modified_at=self.clock.now(),
+                tags=tags,
+            )
+            version = publishing.first(function, self.new_id()) if publish else None
+            if version is not None:
+                function = publishing.counted(function, version)
+            # (5), (6)
+            await self.settler.carry(self._found(function, version, package))
+            return describe(function, published=version)
 
     @operation(
         "UpdateFunctionCode",
@@ -156,33 +156,33 @@ class Deployment:
         publish = flag(call.parameters, "Publish")
         revision, identifier = text(call.parameters, "RevisionId"), self.new_id()
         _changeable(deployed.function, revision)
-        self._room_for(ref, package, publish=publish)
-        configuration = deployed.function.wanted.configuration
-        sha256 = await self._read(ref.account, package, configuration)
-        build = replace(
-            deployed.function.wanted,
-            revision=self.new_id(),
-            sha256=sha256,
-            size=len(package),
-        )
-        if flag(call.parameters, "DryRun"):
-            return describe(deployed.function, build=build)
-
-        def edit(now: Function) -> Edit:
-            _changeable(now, revision)
-            if now.wanted.configuration.layers != configuration.layers:
-                raise busy(ref.arn)  # they were not weighed with this code
-            after = self._updated(
-                now, replace(build, configuration=now.wanted.configuration)
+        with self._room(ref, package, publish=publish):
+            configuration = deployed.function.wanted.configuration
+            sha256 = await self._read(ref.account, package, configuration)
+            build = replace(
+                deployed.function.wanted,
+                revision=self.new_id(),
+                sha256=sha256,
+                size=len(package),
             )
-            if publish:
-                return self._publishing(after, identifier)
-            return Edit(function=after)
+            if flag(call.parameters, "DryRun"):
+                return describe(deployed.function, build=build)
 
-        changed = await self.settler.carry(
-            self._updated_code(ref, edit, sha256, package)
-        )
-        return self._told(changed, published=publish)
+            def edit(now: Function) -> Edit:
+                _changeable(now, revision)
+                if now.wanted.configuration.layers != configuration.layers:
+                    raise busy(ref.arn)  # they were not weighed with this code
+                after = self._updated(
+                    now, replace(build, configuration=now.wanted.configuration)
+                )
+                if publish:
+                    return self._publishing(after, identifier)
+                return Edit(function=after)
+
+            changed = await self.settler.carry(
+                self._updated_code(ref, edit, sha256, package)
+            )
+            return self._told(changed, published=publish)
 
     @operation(
         "UpdateFunctionConfiguration",
@@ -222,11 +222,11 @@ class Deployment:
         )
         return self._told(changed, published=False)
 
-    def _room_for(
+    def _room(
         self, ref: FunctionRef, package: bytes, *, publish: bool, functions: int = 0
-    ) -> None:
-        """Refuse a package that there is no room for; a version holds it as well."""
-        self.usages.room_for(
+    ) -> AbstractContextManager[None]:
+        """Hold room for a package, or refuse it; a version holds it as well."""
+        return self.usages.room(
             ref.account,
             len(package) * (2 if publish else 1),
             functions=functions,

@@ -100,27 +100,27 @@ class Layers:
         """Make the next version of a layer, and the layer if it is not there."""
         ref = self._own(call)
         package = _package(call)
-        self.usages.room_for(ref.account, len(package), versions=1)
-        sha256 = hashlib.sha256(package).hexdigest()
-        unpacked = await self.packages.check(
-            ref.account, self._runtime(call), package, sha256
-        )
-        shape = LayerVersion(
-            account=ref.account,
-            region=ref.region,
-            name=ref.name,
-            number=0,
-            sha256=sha256,
-            size=len(package),
-            unpacked=unpacked.bytes,
-            created_at=self.clock.now(),
-            description=_bounded(call, "Description", _DESCRIPTION),
-            licence=_bounded(call, "LicenseInfo", _LICENCE),
-            runtimes=texts(call.parameters, "CompatibleRuntimes") or (),
-            architectures=texts(call.parameters, "CompatibleArchitectures") or (),
-        )
-        made = await self.settler.carry(self._written(shape, package))
-        return _described(made) | _content(made)
+        with self.usages.room(ref.account, len(package), versions=1):
+            sha256 = hashlib.sha256(package).hexdigest()
+            unpacked = await self.packages.check(
+                ref.account, self._runtime(call), package, sha256
+            )
+            shape = LayerVersion(
+                account=ref.account,
+                region=ref.region,
+                name=ref.name,
+                number=0,
+                sha256=sha256,
+                size=len(package),
+                unpacked=unpacked.bytes,
+                created_at=self.clock.now(),
+                description=_bounded(call, "Description", _DESCRIPTION),
+                licence=_bounded(call, "LicenseInfo", _LICENCE),
+                runtimes=texts(call.parameters, "CompatibleRuntimes") or (),
+                architectures=texts(call.parameters, "CompatibleArchitectures") or (),
+            )
+            made = await self.settler.carry(self._written(shape, package))
+            return _described(made) | _content(made)
 
     @operation(
         "GetLayerVersion",

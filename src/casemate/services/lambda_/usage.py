@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -63,6 +65,16 @@ class _Account:
             del self.functions[name]
 
 
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Held:
+    """What is on its way into an account."""
+
+    functions: int
+    versions: int
+    bytes: int
+
+
 class Usages:
     """
     Counts what accounts use.
@@ -78,6 +90,7 @@ class Usages:
         self._store = store
         self._settings = settings
         self._accounts: dict[str, _Account] = {}
+        self._held: dict[str, list[_Held]] = {}
         records.watch(PACKAGES, self._changed)
 
     def of(self, account: str) -> Usage:
@@ -101,7 +114,7 @@ class Usages:
         size: bytes of the packages that come in.  functions, versions: how many
         of them are to be made.
         """
-        used, most = self.of(account), self._settings
+        used, most = self._with_held(account), self._settings
         if used.bytes + size > most.total_code_bytes:
             raise _exceeded(
                 f"Code storage limit exceeded: the account uses {used.bytes} of "
@@ -111,6 +124,34 @@ class Usages:
             raise _exceeded(_full(used.functions, "functions"))
         if versions and used.versions + versions > most.versions:
             raise _exceeded(_full(used.versions, "published versions"))
+
+    @contextmanager
+    def room(
+        self, account: str, size: int, *, functions: int = 0, versions: int = 0
+    ) -> Iterator[None]:
+        """
+        Hold room from when it is asked for until what is made is counted.
+
+        A package is read before it is written, so many that come at once would
+        each find the room that is there for one.  Refuses as `room_for` does.
+        """
+        self.room_for(account, size, functions=functions, versions=versions)
+        held = _Held(functions=functions, versions=versions, bytes=size)
+        self._held.setdefault(account, []).append(held)
+        try:
+            yield
+        finally:
+            self._held[account].remove(held)
+            if not self._held[account]:
+                del self._held[account]
+
+    def _with_held(self, account: str) -> Usage:
+        used, held = self.of(account), self._held.get(account, ())
+        return Usage(
+            functions=used.functions + sum(one.functions for one in held),
+            versions=used.versions + sum(one.versions for one in held),
+            bytes=used.bytes + sum(one.bytes for one in held),
+        )
 
     def _changed(self, account: str, key: str) -> None:
         if (found := self._accounts.get(account)) is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
+from weakref import WeakValueDictionary
 
 from casemate.core.call import Admitted
 from casemate.core.clock import Clock
@@ -43,6 +45,9 @@ class Queues:
     clock: Clock
     new_id: NewId
     settings: QueueSettings
+    _making: WeakValueDictionary[str, asyncio.Lock] = field(
+        default_factory=WeakValueDictionary, init=False
+    )
 
     @operation(
         "CreateQueue",
@@ -68,17 +73,23 @@ class Queues:
         ref = names.made(call.parameters, call.scope)
         given = text_map(call.parameters, "Attributes") or {}
         tags = tagging.check(text_map(call.parameters, "tags") or {})
-        if self.directory.find(ref) is None:
-            most = self.settings.queues
-            there = islice(self.store.queues(ref.account, ref.region), most)
-            if sum(1 for _ in there) >= most:
-                raise over(f"the account has {most} queues, which is the most")
-            queue = attributes.edited(ref, self._new(tags), given, self.directory.find)
-            await self.store.create(ref, queue)
+        # One at a time, or those that come at once would each find the last place.
+        async with self._making.setdefault(ref.account, asyncio.Lock()):
+            if self.directory.find(ref) is None:
+                self._room_for_one(ref)
+                fresh = self._new(tags)
+                queue = attributes.edited(ref, fresh, given, self.directory.find)
+                await self.store.create(ref, queue)
         now = self.directory.present(ref)
         if attributes.edited(ref, now, given, self.directory.find) != now:
             raise exists()
         return {"QueueUrl": self._url(call, ref)}
+
+    def _room_for_one(self, ref: QueueRef) -> None:
+        most = self.settings.queues
+        there = islice(self.store.queues(ref.account, ref.region), most)
+        if sum(1 for _ in there) >= most:
+            raise over(f"the account has {most} queues, which is the most")
 
     @operation(
         "GetQueueUrl",

@@ -402,6 +402,23 @@ def test_room_is_bounded(tmp_path: Path) -> None:
     run(tmp_path / "bytes", law, FunctionSettings(total_code_bytes=2 * len(ZIP) + 1))
 
 
+def test_functions_made_at_once_do_not_pass_the_limit(tmp_path: Path) -> None:
+    """Each alone would fit; a refusal gives back what it held."""
+
+    async def law(w: World) -> None:
+        made = await asyncio.gather(
+            *(w.call("CreateFunction", **given(f"f{n}")) for n in range(8)),
+            return_exceptions=True,
+        )
+        assert 6 == sum(isinstance(one, Refusal) for one in made)
+        await w.settled()
+        await w.call("DeleteFunction", FunctionName="f0")
+        await w.made("again")
+
+    run(tmp_path, law, FunctionSettings(functions=2))
+    run(tmp_path / "bytes", law, FunctionSettings(total_code_bytes=2 * len(ZIP) + 1))
+
+
 def test_a_caller_who_leaves_does_not_tear_a_change(tmp_path: Path) -> None:
     """A creation that was cancelled is either whole or not there at all."""
 

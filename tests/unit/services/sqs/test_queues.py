@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from casemate.core.arn import Arn
-from casemate.core.errors import Denied, Invalid
+from casemate.core.errors import Denied, Invalid, Refusal
 from casemate.services.sqs.counting import Counting
 from casemate.services.sqs.model import QueueRef
 from casemate.services.sqs.settings import QueueSettings
@@ -270,6 +270,18 @@ def test_an_account_has_so_many_queues(tmp_path: Path) -> None:
         await w.of(OTHER_ACCOUNT)("CreateQueue", QueueName="c")
         await w.call("DeleteQueue", QueueUrl=url("a"))
         await w.made("c")
+
+    run(tmp_path, law, QueueSettings(endpoint=ENDPOINT, queues=2))
+
+
+def test_queues_made_at_once_do_not_pass_the_limit(tmp_path: Path) -> None:
+    """Each alone would fit."""
+
+    async def law(w: World) -> None:
+        made = await asyncio.gather(
+            *(w.made(f"q{n}") for n in range(20)), return_exceptions=True
+        )
+        assert 18 == sum(isinstance(one, Refusal) for one in made)
 
     run(tmp_path, law, QueueSettings(endpoint=ENDPOINT, queues=2))
 
