@@ -35,6 +35,8 @@ def test_every_operation_answers(lambda_: Any, role: str, account: str) -> None:
         for waiter in ("function_exists", "function_active", "function_active_v2"):
             lambda_.get_waiter(waiter).wait(**name)
         assert b'"first"' == lambda_.invoke(**name)["Payload"].read()
+        streamed = list(lambda_.invoke_with_response_stream(**name)["EventStream"])
+        assert [{"PayloadChunk": {"Payload": b'"first"'}}] == streamed[:-1]
         told = lambda_.get_function(**name)
         assert {"team": "keep"} == told["Tags"]
         assert "Active" == told["Configuration"]["State"]

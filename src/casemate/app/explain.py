@@ -19,6 +19,7 @@ from casemate.services.logs.model import GroupRef
 from casemate.services.logs.requests import RequestLines
 
 _FUNCTION: Final = "function:"
+_RUN: Final = ("Invoke", "InvokeWithResponseStream")
 _AT_ONCE: Final = 2
 
 
@@ -68,9 +69,9 @@ class Explainer:
 
 
 def _group(record: Mapping[str, object]) -> GroupRef | None:
-    """Name the log group of the function that an Invoke ran."""
+    """Name the log group of the function that a call ran."""
     house = record.get("additionalEventData")
-    if record.get("eventName") != "Invoke" or not isinstance(house, Mapping):
+    if record.get("eventName") not in _RUN or not isinstance(house, Mapping):
         return None
     try:
         arn = Arn.parse(str(house.get("resource")))

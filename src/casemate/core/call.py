@@ -10,11 +10,11 @@ guard, and a test refuses a room that makes another's stage.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import final
+from typing import Protocol, final
 
 from casemate.core.operation import Operation, Parameters, Scope
 from casemate.core.principal import Kind, Principal
@@ -135,6 +135,36 @@ class Inside:
     sender: Sender | None = None
 
 
+Event = tuple[str, Mapping[str, object]]
+"""One event of an answer that is a stream of them: its name and its members."""
+
+
+class Events(Protocol):
+    """A bounded stream of events; whoever is given one closes it."""
+
+    async def __anext__(self) -> Event:
+        """Give the next; raise StopAsyncIteration after the last."""
+        ...
+
+    async def aclose(self) -> None:
+        """Read no more; closing twice is no error."""
+        ...
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """
+    The head of an answer whose events follow while the call runs.
+
+    The call is on the road until its last event is read: its place is held and
+    its record open, and its outcome comes after.
+    """
+
+    result: Mapping[str, object]
+    events: Events
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
@@ -143,6 +173,8 @@ class Arrival:
 
     at: seconds since the epoch; started: monotonic seconds.
     claim: what authn has to prove, a signed request or an inside caller.
+    begin: takes the head of an answer that begins before the call has ended; None
+    where the operation has no such answer.
     """
 
     id: str
@@ -156,6 +188,7 @@ class Arrival:
     claim: Request | Inside
     parameters: Parameters
     region: str
+    begin: Callable[[Beginning], None] | None = None
 
 
 def sender_of(known: Known) -> Sender:
@@ -254,9 +287,8 @@ class Outcome:
     """
     What the caller is told: the operation's output members.
 
-    stream: of an operation whose body is a bounded stream.
+    notes: what the record says besides.
     """
 
     result: Mapping[str, object]
-    stream: AsyncIterator[bytes] | None = None
     notes: Mapping[str, object] = field(default_factory=dict)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import final
+from typing import Protocol, final
 
 from casemate.core.call import Trace
 
@@ -46,6 +46,27 @@ class FunctionVersion:
     layers: tuple[str, ...] = ()
 
 
+class Sink(Protocol):
+    """Where a function's streamed answer goes while it is made."""
+
+    def begin(self) -> None:
+        """Hear that the function answers with a stream."""
+        ...
+
+    def put(self, data: bytes, /) -> None:
+        """Take bytes, at once."""
+        ...
+
+    @property
+    def full(self) -> bool:
+        """Whether the function is to be held back."""
+        ...
+
+    def when_room(self, resume: Callable[[], None], /) -> None:
+        """Call back once, when it need not be any more."""
+        ...
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
@@ -55,6 +76,7 @@ class Invocation:
     invoked_arn: as the caller named it, with its qualifier.
     deadline: monotonic seconds by which the caller must have an answer,
     waiting for a cell included.
+    sink: where a streamed answer goes; None: into the result, whole.
     """
 
     id: str
@@ -65,6 +87,7 @@ class Invocation:
     deadline: float
     client_context: str | None = None
     want_log_tail: bool = False
+    sink: Sink | None = None
 
 
 class Ending(StrEnum):
@@ -84,10 +107,10 @@ class InvocationResult:
     """
     What came of an invocation.
 
-    payload: the function's JSON, or the error document.  error: AWS's word for
-    X-Amz-Function-Error (`Unhandled`), or None.  log_tail: at most 4,096 bytes,
-    if asked for.  duration_ms, init_ms (None on a warm cell): milliseconds.
-    max_memory_mb: MiB.
+    payload: the function's JSON, or the error document; empty if the answer went
+    to the sink.  error: AWS's word for X-Amz-Function-Error (`Unhandled`), or
+    None.  log_tail: at most 4,096 bytes, if asked for.  duration_ms, init_ms (None
+    on a warm cell): milliseconds.  max_memory_mb: MiB.
     """
 
     payload: bytes

@@ -3,13 +3,14 @@ A chunked body, without extensions, and without trailers unless they are wanted.
 
 Both are legal and used by nobody who calls AWS, and a reader in front may
 treat them otherwise (H1).  aws-chunked is another thing, inside the body.
-Go's client of the Runtime API writes trailers: they are read and mean nothing.
+Clients of the Runtime API write trailers: whoever wants them reads what they say.
 
 Source: RFC 9112, section 7.1.
 """
 
 from __future__ import annotations
 
+import math
 import re
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
@@ -30,34 +31,43 @@ class BodyTooLargeError(Exception):
 
 
 class Chunks:
-    """Takes bytes as they come and gives the body once it is whole."""
+    """
+    Takes bytes as they come and gives the body once it is whole, or in parts.
 
-    def __init__(self, limit: int, *, trailers: int = 0) -> None:
+    received: bytes of the body.  count: chunks.  told: trailers, names in lower
+    case.
+    """
+
+    def __init__(self, limit: int, *, trailers: int = 0, crumbs: bool = False) -> None:
         """
         Read one body.
 
-        limit: bytes of the body.  trailers: bytes of those that are read and
-        dropped; none are taken where it is 0.
+        limit: bytes of the body.  trailers: bytes of those that are read; none are
+        taken where it is 0.  crumbs: small chunks come in any number, because the
+        reader counts and slows them.
         """
         self._limit = limit
         self._trailers = trailers
+        self._crumbs = crumbs
         self._at_end = False
         self._keeps = True
         self._left = 0
         self._in_chunk = False
         self._body = bytearray()
-        self._count = 0
+        self.count = 0
         self.received = 0
+        self.told: list[tuple[str, str]] = []
         self.done = False
 
-    def feed(self, buffer: bytearray) -> int:
+    def feed(self, buffer: bytearray, *, chunks: float = math.inf) -> int:
         """
         Take what is whole from the front of the buffer; give the bytes of body.
 
-        Raises ChunkError, BodyTooLargeError.
+        chunks: how many to begin at the most.  Raises ChunkError,
+        BodyTooLargeError.
         """
-        before = self.received
-        while not self.done and buffer:
+        before, last = self.received, self.count + chunks
+        while not self.done and buffer and self.count < last:
             moved = self._step(buffer)
             if not moved:
                 break
@@ -71,6 +81,12 @@ class Chunks:
     def body(self) -> bytes:
         """Give the body."""
         return bytes(self._body)
+
+    def take(self) -> bytes:
+        """Give what came since the last time, and forget it."""
+        part = bytes(self._body)
+        self._body.clear()
+        return part
 
     def _step(self, buffer: bytearray) -> bool:
         if self._at_end:
@@ -90,8 +106,9 @@ class Chunks:
             return True
         if self.received + size > self._limit:
             raise BodyTooLargeError
-        self._count += 1
-        if self._count > _FREE_CHUNKS + self.received // _LEAST_MEAN:
+        self.count += 1
+        mean = self.received // _LEAST_MEAN
+        if not self._crumbs and self.count > _FREE_CHUNKS + mean:
             raise ChunkError("chunks that are too small")
         del buffer[: found.end()]
         self._left = size
@@ -115,6 +132,8 @@ class Chunks:
         if not _TRAILER.fullmatch(buffer, 0, end + 2):
             raise ChunkError("not a trailer")
         self._trailers -= end + 2
+        name, _, value = buffer[:end].decode("latin-1").partition(":")
+        self.told.append((name.lower(), value.strip(" \t")))
         del buffer[: end + 2]
         return True
 

@@ -38,7 +38,16 @@ class Need:
     context: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
 
 
-Method = Callable[..., Awaitable[Mapping[str, object]]]
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Output members, and what the record says besides."""
+
+    result: Mapping[str, object]
+    notes: Mapping[str, object]
+
+
+Method = Callable[..., Awaitable[Mapping[str, object] | Told]]
 """An operation's code: takes the `Admitted` call, gives the output members.
 
 The call carries its operation, so naming `Admitted` here would make a cycle;
@@ -94,6 +103,7 @@ class Operation:
     function run, which may do anything.
     waits: it mostly waits for something to come.  It takes no place from calls
     that work, and whoever leaves ends it.
+    streams: its answer begins before it has ended, as a stream of events.
     body_limit: bytes of HTTP body.  errors: AWS codes it may answer with.
     """
 
@@ -109,6 +119,7 @@ class Operation:
     mutates: bool
     waits: bool = False
     runs: bool = False
+    streams: bool = False
     paginated: bool = False
     open_to_all: bool = False
     body_limit: int = 1_048_576
@@ -132,6 +143,7 @@ def operation(
     only: Mapping[str, tuple[object, ...]] | None = None,
     loose: tuple[str, ...] = (),
     waits: bool = False,
+    streams: bool = False,
     paginated: bool = False,
     open_to_all: bool = False,
     body_limit: int = 1_048_576,
@@ -153,6 +165,7 @@ def operation(
             mutates=mutates,
             waits=waits,
             runs=runs,
+            streams=streams,
             paginated=paginated,
             open_to_all=open_to_all,
             body_limit=body_limit,

@@ -14,9 +14,11 @@ from pathlib import Path
 from casemate.core.call import Request
 from casemate.core.errors import Malformed, Unimplemented
 from casemate.wire.check import Check, Checks
+from casemate.wire.event_stream import EventWriter, event_writer
 from casemate.wire.given import Walk, has_path, walker
 from casemate.wire.json_rpc import JsonRpc
-from casemate.wire.model import ServiceModel, load_model
+from casemate.wire.json_shape import JsonWriters
+from casemate.wire.model import OperationModel, ServiceModel, load_model
 from casemate.wire.query import Query
 from casemate.wire.reply import Fault, Reply, Route
 from casemate.wire.rest_json import RestJson
@@ -37,7 +39,8 @@ class Codec:
     One service on the wire.
 
     service: its name in botocore's data.  operations: those that can be read
-    and written here; one that needs an event stream is not among them.
+    and written here; of those that need an event stream, only such whose answer
+    is one, in REST-JSON.
     """
 
     def __init__(self, model: ServiceModel) -> None:
@@ -48,20 +51,23 @@ class Codec:
         self.signing_name = model.text("signingName") or self.endpoint_prefix
         self.target_prefix = model.text("targetPrefix")
         self.operations = frozenset(
-            name for name, o in model.operations.items() if not o.streams_events
+            name
+            for name, o in model.operations.items()
+            if not o.streams_events or _speaks_events(model, o)
         )
         self._model = model
         self._speaker = _SPEAKERS[model.protocol](model)
         self._checks = Checks()
         self._checked: dict[str, Check | None] = {}
         self._walks: dict[str, Walk] = {}
+        self._events: dict[str, EventWriter] = {}
 
     def route(self, request: Request) -> Route:
         """
         Find the operation that a request names.
 
         Raises Malformed with the protocol's code, and Unimplemented for an
-        operation that needs an event stream.
+        operation that needs an event stream which is not spoken here.
         """
         try:
             route = self._speaker.route(request)
@@ -69,8 +75,8 @@ class Codec:
             raise self._malformed(error) from error
         if route.operation not in self.operations:
             raise Unimplemented(
-                f"`{self.service}:{route.operation}` answers with an event stream, "
-                f"which is not spoken here"
+                f"`{self.service}:{route.operation}` needs an event stream of a kind "
+                f"that is not spoken here"
             )
         return route
 
@@ -105,6 +111,17 @@ class Codec:
         Raises WrongOutputError for what the output shape does not have.
         """
         return self._speaker.encode(operation, result, request_id)
+
+    def encode_event(
+        self, operation: str, name: str, members: Mapping[str, object]
+    ) -> bytes:
+        """
+        Write one event of an answer that is a stream of them.
+
+        Raises WrongOutputError for what the operation's events do not have.
+        """
+        written = self._events.get(operation) or self._event_writers(operation)
+        return written(name, members)
 
     def encode_error(
         self,
@@ -164,8 +181,17 @@ class Codec:
         """Tell whether an operation has an input member of that dotted path."""
         return has_path(self._model.operations[operation].input, path)
 
+    def _event_writers(self, operation: str) -> EventWriter:
+        made = event_writer(self._model.operations[operation], JsonWriters())
+        self._events[operation] = made
+        return made
+
     def _malformed(self, error: UnreadableError) -> Malformed:
         return Malformed(error.sentence(), code=self._speaker.unreadable)
+
+
+def _speaks_events(model: ServiceModel, operation: OperationModel) -> bool:
+    return model.protocol == "rest-json" and operation.answers_with_events
 
 
 def _walk_nothing(_value: object, _prefix: str) -> Iterator[tuple[str, object]]:

@@ -131,8 +131,17 @@ class OperationModel:
 
     @cached_property
     def streams_events(self) -> bool:
-        """Whether it needs an event stream, which is not spoken here."""
-        return any(s is not None and s.event_stream for s in (self.input, self.output))
+        """Whether it needs an event stream, in or out."""
+        return self._streams(self.input) or self._streams(self.output)
+
+    @cached_property
+    def answers_with_events(self) -> bool:
+        """Whether its answer, and its answer alone, is an event stream."""
+        return self._streams(self.output) and not self._streams(self.input)
+
+    @staticmethod
+    def _streams(shape: Shape | None) -> bool:
+        return shape is not None and shape.event_stream
 
     @cached_property
     def errors(self) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 //
 // Started as `node index.mjs` with the function's environment; reads _HANDLER and
 // LAMBDA_TASK_ROOT.  CommonJS and ES module handlers; async, promise and callback
-// style.  Streamed responses are refused by name.
+// style; streamed responses, as `awslambda.streamifyResponse` makes them.
 
 import fs from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { Writable } from "node:stream";
 import { format } from "node:util";
 import { pathToFileURL } from "node:url";
 
@@ -15,6 +16,10 @@ const ROOT = process.env.LAMBDA_TASK_ROOT ?? "/var/task";
 const [API_HOST, API_PORT] = process.env.AWS_LAMBDA_RUNTIME_API.split(":");
 const AGENT = new http.Agent({ keepAlive: true, maxSockets: 2 });
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
+const HIGH_WATER_MARK = Symbol.for("aws.lambda.runtime.handler.streaming.highWaterMark");
+const ERROR_TYPE = "Lambda-Runtime-Function-Error-Type";
+const ERROR_BODY = "Lambda-Runtime-Function-Error-Body";
+const HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response";
 const JSON_LOGS = process.env.AWS_LAMBDA_LOG_FORMAT === "JSON";
 
 let requestId = "";
@@ -79,10 +84,14 @@ function documentOf(error) {
   return { errorType: typeof error, errorMessage: message, trace: [] };
 }
 
+function errorName(document) {
+  return document.errorType.replace(/[^\w.]/g, "_").slice(0, 256) || "Error";
+}
+
 async function postError(tail, error) {
   const document = documentOf(error);
   await call("POST", tail, JSON.stringify(document), {
-    "Lambda-Runtime-Function-Error-Type": document.errorType.replace(/[^\w.]/g, "_"),
+    [ERROR_TYPE]: errorName(document),
   });
 }
 
@@ -197,8 +206,9 @@ async function loadHandler(name) {
   if (typeof handler !== "function") {
     throw new Fault("Runtime.HandlerNotFound", `${name} is not a function`);
   }
-  if (handler[STREAMING]) {
-    throw new Fault("Runtime.InvalidStreamingOperation", "awslambda.streamifyResponse is not supported here yet; return the whole answer");
+  const mode = handler[STREAMING];
+  if (mode && mode !== "response") {
+    throw new Fault("Runtime.MalformedStreamingHandler", "Only response streaming is supported.");
   }
   return handler;
 }
@@ -263,6 +273,211 @@ function invoke(handler, event, headers) {
   });
 }
 
+// A streamed answer.  The request opens with its first byte; what cannot be sent
+// yet is held back here, and with it the handler.  An error after the first byte
+// goes out as trailers, before it as an error like any other.
+class ResponseStream extends Writable {
+  #tail;
+  #request = null;
+  #answered = Promise.resolve();
+  #contentType = "application/octet-stream";
+  #written = false;
+  #failure = null;
+
+  constructor(tail, highWaterMark) {
+    super({ highWaterMark, decodeStrings: true });
+    this.#tail = tail;
+    this.on("error", () => {});
+  }
+
+  get begun() {
+    return this.#request !== null;
+  }
+
+  setContentType(contentType) {
+    if (this.#written) {
+      throw new Fault("Runtime.InvalidStreamingOperation", "Cannot set content-type, too late.");
+    }
+    this.#contentType = contentType;
+  }
+
+  write(chunk, ...rest) {
+    this.#beforeFirst();
+    return super.write(sendable(chunk), ...rest);
+  }
+
+  end(chunk, ...rest) {
+    if (!this.writableEnded) this.#beforeFirst();
+    if (chunk === undefined || chunk === null || typeof chunk === "function") {
+      return super.end(chunk, ...rest);
+    }
+    return super.end(sendable(chunk), ...rest);
+  }
+
+  // What Lambda's own helper, and those of others, hook into.
+  #beforeFirst() {
+    if (this.#written) return;
+    this.#written = true;
+    this._onBeforeFirstWrite?.((chunk) => super.write(sendable(chunk)));
+  }
+
+  // Sends the error in place of the end, after all that was written.  Gives false
+  // if nothing has begun.
+  async fail(error) {
+    if (!this.begun) return false;
+    this.#failure ??= error ?? new Error("the handler was rejected without a reason");
+    if (!this.destroyed && !this.writableEnded) super.end();
+    await this.#answered;
+    return true;
+  }
+
+  // Waits until the Runtime API has the whole of it, even if that is nothing.
+  async taken() {
+    if (!this.begun) {
+      this.#open();
+      this.#request.end();
+    }
+    await this.#answered;
+  }
+
+  _write(chunk, _encoding, done) {
+    this.#open();
+    if (this.#request.write(chunk)) done();
+    else this.#request.once("drain", done);
+  }
+
+  _final(done) {
+    this.#open();
+    this.#close(this.#failure);
+    done();
+  }
+
+  _destroy(error, done) {
+    if (this.begun && !this.#request.writableEnded) {
+      this.#close(this.#failure ?? error ?? new Error("The response stream was destroyed"));
+    }
+    done(error);
+  }
+
+  #close(failure) {
+    if (failure !== null && failure !== undefined) {
+      const document = documentOf(failure);
+      this.#request.addTrailers({
+        [ERROR_TYPE]: errorName(document),
+        [ERROR_BODY]: Buffer.from(JSON.stringify(document)).toString("base64"),
+      });
+    }
+    this.#request.end();
+  }
+
+  #open() {
+    if (this.#request) return;
+    this.#request = http.request({
+      host: API_HOST,
+      port: API_PORT,
+      method: "POST",
+      path: `/2018-06-01/runtime/${this.#tail}/response`,
+      agent: false, // a connection of its own, which ends with it
+      headers: {
+        "Content-Type": this.#contentType,
+        "Lambda-Runtime-Function-Response-Mode": "streaming",
+        "Transfer-Encoding": "chunked",
+        Trailer: `${ERROR_TYPE}, ${ERROR_BODY}`,
+      },
+    });
+    this.#answered = new Promise((resolve) => {
+      this.#request.on("response", (response) => {
+        let reason = "";
+        response.setEncoding("utf8");
+        response.on("error", () => {});
+        response.on("data", (piece) => (reason += piece));
+        response.on("close", () => {
+          if (response.statusCode !== 202) this.#refused(new Error(reason));
+          resolve();
+        });
+      });
+      this.#request.on("error", (error) => {
+        this.#refused(error);
+        resolve();
+      });
+    });
+  }
+
+  #refused(error) {
+    log("ERROR", "Invoke Error", error.message);
+    if (!this.destroyed) this.destroy(error);
+  }
+}
+
+function sendable(chunk) {
+  if (typeof chunk === "string" || chunk instanceof Uint8Array) return chunk;
+  return JSON.stringify(chunk) ?? "null";
+}
+
+// The prelude of an answer to an HTTP request: its metadata as JSON, eight NULs.
+const HttpResponseStream = {
+  from(stream, prelude) {
+    const metadata = JSON.stringify(prelude ?? {});
+    stream.setContentType(HTTP_INTEGRATION);
+    stream._onBeforeFirstWrite = (write) => {
+      write(metadata);
+      write(new Uint8Array(8));
+    };
+    return stream;
+  },
+};
+
+async function serveStream(handler, event, headers, tail) {
+  const stream = new ResponseStream(tail, handler[HIGH_WATER_MARK]);
+  const postBefore = reportFatal;
+  reportFatal = async (error) => {
+    if (stream.begun) log("ERROR", "Uncaught Exception", error);
+    if (!(await stream.fail(error))) await postBefore(error);
+  };
+  const finished = new Promise((resolve) => stream.once("close", resolve));
+  const settled = new Promise((resolve) => {
+    const context = contextOf(headers, () => {});
+    for (const name of ["succeed", "fail", "done"]) delete context[name];
+    try {
+      const result = handler(event, stream, context);
+      if (typeof result?.then !== "function") {
+        throw new Fault("Runtime.InvalidStreamingOperation", "Streaming does not support non-async handlers.");
+      }
+      result.then(
+        () => resolve({}),
+        (error) => resolve({ error, failed: true }),
+      );
+    } catch (error) {
+      resolve({ error, failed: true });
+    }
+  });
+  // A handler may return before what it has started is written; when nothing is
+  // left that could write, the stream ends.
+  const idle = new Promise((resolve) => {
+    whenIdle = () => resolve({ idle: true });
+  });
+  const ending = await Promise.race([settled, idle]);
+  if (!ending.failed && !stream.destroyed) {
+    if (ending.idle) stream.end();
+    await Promise.race([
+      finished,
+      new Promise((resolve) => {
+        whenIdle = resolve;
+      }),
+    ]);
+    if (!stream.writableEnded) stream.end();
+  }
+  if (ending.failed) {
+    log("ERROR", "Invoke Error", documentLine(ending.error));
+    if (!(await stream.fail(ending.error))) await postError(`${tail}/error`, ending.error);
+  } else if (!stream.begun && stream.errored) {
+    await postError(`${tail}/error`, stream.errored);
+  } else {
+    await stream.taken();
+  }
+  whenIdle = null;
+}
+
 async function serveOne(handler) {
   const { headers, body, status } = await call("GET", "invocation/next");
   if (status !== 200) throw new Error(`the Runtime API answered ${status}`);
@@ -273,6 +488,10 @@ async function serveOne(handler) {
     log("ERROR", "Uncaught Exception", error);
     await postError(`${tail}/error`, error);
   };
+  if (handler[STREAMING]) {
+    await serveStream(handler, JSON.parse(body), headers, tail);
+    return;
+  }
   const ending = await invoke(handler, JSON.parse(body), headers);
   whenIdle = null;
   if (ending.failed) {
@@ -318,9 +537,13 @@ process.on("beforeExit", () => {
 });
 
 globalThis.awslambda = {
-  streamifyResponse: () => {
-    throw new Fault("Runtime.InvalidStreamingOperation", "awslambda.streamifyResponse is not supported here yet; return the whole answer");
+  streamifyResponse: (handler, options) => {
+    handler[STREAMING] = "response";
+    const mark = Number.parseInt(options?.highWaterMark, 10);
+    if (mark > 0) handler[HIGH_WATER_MARK] = mark;
+    return handler;
   },
+  HttpResponseStream,
 };
 
 patchConsole();

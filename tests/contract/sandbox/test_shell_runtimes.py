@@ -14,7 +14,6 @@ from casemate.core.function import Ending
 from contract.sandbox.stage import Stage, package
 
 NODE = {"runtime": "nodejs20.x", "handler": "index.handler", "memory_mb": 512}
-ABSENT = ("test", "lib2to3", "idlelib", "tkinter", "ensurepip", "__pycache__")
 
 
 def read(payload: bytes) -> Any:
@@ -95,7 +94,7 @@ def test_node_styles(stage: Stage, files: dict[str, str], handler: str) -> None:
         (
             "exports.handler = awslambda.streamifyResponse(() => {})",
             "Runtime.InvalidStreamingOperation",
-            "init_error",
+            "error",
         ),
     ],
 )
@@ -104,28 +103,6 @@ def test_node_errors(stage: Stage, source: str, kind: str, ending: str) -> None:
     result = stage.invoke(node(stage, source))
     error = read(result.payload)
     assert (error["errorType"], result.ending) == (kind, Ending(ending))
-
-
-@pytest.fixture(scope="module")
-def interpreter() -> dict[str, bytes]:
-    """An interpreter as a package would bring it; the image of provided has none."""
-    files: dict[str, bytes] = {}
-    library = Path("/usr/lib/python3.11")
-    for path in library.rglob("*.py"):
-        place = path.relative_to(library)
-        if place.parts[0] not in ABSENT:
-            files[f"py/lib/python3.11/{place}"] = path.read_bytes()
-    for path in (library / "lib-dynload").glob("*.so"):
-        files[f"py/lib/python3.11/lib-dynload/{path.name}"] = path.read_bytes()
-    files["py/bin/python3.11"] = Path("/usr/bin/python3.11").read_bytes()
-    for path in Path("/usr/lib").glob("*-linux-gnu/lib[ez]*.so.1"):
-        if path.name in ("libexpat.so.1", "libz.so.1"):
-            files[f"lib/{path.name}"] = path.read_bytes()
-    files["bootstrap"] = (
-        b"#!/bin/sh\nexport PYTHONHOME=/var/task/py\n"
-        b"exec /var/task/py/bin/python3.11 $START\n"
-    )
-    return files
 
 
 @pytest.fixture(scope="module")
@@ -158,13 +135,11 @@ while True:
     event = ask("GET", NEXT)
     id = event.headers["Lambda-Runtime-Aws-Request-Id"]
     mine, other = (f"{V}/invocation/{i}/response" for i in (id, "0" * 36))
-    mode = {"Lambda_Runtime_Function_Response_Mode": "streaming"}
     told = dict(
         id=id,
         browser=ask("GET", NEXT, Origin="http://x").status,
         absent=ask("POST", "/2020-01-01/extension/register", "{}").status,
         foreign=ask("POST", other, "1").status,
-        stream=ask("POST", mine, "1", **mode).status,
         mine=os.environ["MINE"],
     )
     first = ask("POST", mine, json.dumps(told)).status
@@ -177,7 +152,7 @@ def test_provided_bootstrap(stage: Stage, interpreter: dict[str, bytes]) -> None
     """
     A program of the package's own serves events.
 
-    What a browser would send, another id, streams and a second answer are
+    What a browser would send, another id and a second answer are
     refused (R2, R3, R6).
     """
     files = {**interpreter, "talk.py": TALK.encode()}
@@ -196,7 +171,6 @@ def test_provided_bootstrap(stage: Stage, interpreter: dict[str, bytes]) -> None
             "browser": 403,
             "absent": 501,
             "foreign": 403,
-            "stream": 501,
             "mine": "it's $mine",
         }
     assert "first 202 second 403" in stage.texts(result)

@@ -25,7 +25,7 @@ from casemate.core.call import (
     Trace,
 )
 from casemate.core.errors import Refusal
-from casemate.core.operation import Operation
+from casemate.core.operation import Operation, Told
 from casemate.core.principal import Kind, Principal
 
 ACCOUNT = "111122223333"
@@ -194,7 +194,8 @@ class Caller:
             at=self.at,
         )
         try:
-            return await operation.method(call)
+            told = await operation.method(call)
+            return told.result if isinstance(told, Told) else told
         except Refusal as refusal:
             must_declare(operation, refusal.code)
             raise

@@ -21,7 +21,7 @@ import casemate
 from casemate import wire
 from casemate.app.rules import ModelRules
 from casemate.core.call import Request
-from casemate.core.operation import Operation
+from casemate.core.operation import Operation, Told
 from unit.services.calls import Caller, admitted, law, user_of
 from unit.services.casemate_.test_casemate import Platform
 from unit.services.iam_world import BASIC, TRUST, World, allow, role_arn
@@ -50,6 +50,7 @@ class Client:
         assert self.rules.check(declared, parameters) == ()
         call = admitted(declared, parameters, principal=self.caller.principal)
         result = await declared.method(call)
+        assert not isinstance(result, Told)
         reply = self.codec.encode(route.operation, result, "r-1")
         parser = create_parser(self.codec.protocol)
         told: dict[str, Any] = parser.parse(

@@ -299,11 +299,14 @@ def test_a_doubled_header_is_refused() -> None:
 
 def test_an_event_stream_is_refused_by_name() -> None:
     """An operation of AWS's that is not spoken here is no unknown one."""
-    path = "/2021-11-15/functions/f/response-streaming-invocations"
+    headers = (("x-amz-target", "Logs_20140328.StartLiveTail"),)
+    sent = Request(
+        method="POST", path="/", query="", headers=headers, body=b"{}", peer=""
+    )
     with pytest.raises(Unimplemented) as refused:
-        LAMBDA.route(request("POST", path))
+        wire.load("logs").route(sent)
 
-    assert "InvokeWithResponseStream" in refused.value.reason
+    assert "StartLiveTail" in refused.value.reason
 
 
 @pytest.mark.parametrize("service", ["ec2", "route53domains/..", "../x", "", "nobody"])

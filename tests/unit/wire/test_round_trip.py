@@ -32,6 +32,8 @@ OLD |= {"ListDirectoryBuckets"}
 # A label in the host, which is no part of a path.
 OLD |= {"WriteGetObjectResponse"}
 CASES = [(s, o) for s in SERVICES for o in sorted(wire.load(s).operations - OLD)]
+# The events of the one that is left out are read in test_event_stream.
+ANSWERS = [case for case in CASES if case != ("lambda", "InvokeWithResponseStream")]
 few = settings(
     max_examples=5,
     deadline=None,
@@ -124,7 +126,7 @@ def without_nothing(shape: Any, params: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
-@pytest.mark.parametrize(("service", "operation"), CASES)
+@pytest.mark.parametrize(("service", "operation"), ANSWERS)
 def test_what_is_written_botocore_reads(service: str, operation: str) -> None:
     """Every operation's result arrives at the client as the service gave it."""
     codec = wire.load(service)

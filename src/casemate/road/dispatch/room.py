@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from casemate.core.call import Admitted, Outcome
+from casemate.core.operation import Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,8 @@ class Dispatch:
     async def __call__(self, admitted: Admitted) -> Outcome:
         """Run the operation's code; raise the Refusal that it raises."""
         result = await admitted.arrival.operation.method(admitted)
+        if isinstance(result, Told):
+            return Outcome(result=result.result, notes=result.notes)
         return Outcome(result=result, notes=_notes(result))
 
 

@@ -398,6 +398,7 @@ class Connection(asyncio.Protocol):
     async def _answer(self, request: Request, *, close: bool) -> None:
         """Have the request answered.  The one place where a failure ends."""
         begun = False
+        response: Response | None = None
         try:
             response = await self._keeper.handler(request)
             if self._at is _At.GONE:
@@ -413,6 +414,8 @@ class Connection(asyncio.Protocol):
         finally:
             self._task = None
             self._sending = False
+            if response is not None and not isinstance(response.body, bytes):
+                await _close(response.body)
         self._next(close=close)
 
     def _crash(self, *, begun: bool) -> None:
@@ -443,21 +446,15 @@ class Connection(asyncio.Protocol):
         self, data: bytes, body: AsyncIterator[bytes], *, silent: bool
     ) -> None:
         """Send a stream in chunks, as fast as the client reads."""
-        closing = getattr(body, "aclose", None)
-        try:
-            self._write(data)
-            if silent:
-                return
-            async for part in body:
-                if part:
-                    self._write(b"%x\r\n%b\r\n" % (len(part), part))
-                    if self._writable is not None:
-                        await self._drained(len(part))
-            self._write(b"0\r\n\r\n")
-        finally:
-            if closing is not None:
-                with contextlib.suppress(RuntimeError):
-                    await closing()
+        self._write(data)
+        if silent:
+            return
+        async for part in body:
+            if part:
+                self._write(b"%x\r\n%b\r\n" % (len(part), part))
+                if self._writable is not None:
+                    await self._drained(len(part))
+        self._write(b"0\r\n\r\n")
 
     async def _drained(self, count: int) -> None:
         """Wait until the client has read; the deadline falls if it does not."""
@@ -481,6 +478,14 @@ class Connection(asyncio.Protocol):
         self._resume()
         if self._in:
             self._advance()
+
+
+async def _close(body: AsyncIterator[bytes]) -> None:
+    """Let go of a body, sent or not: who makes it waits for that."""
+    closing = getattr(body, "aclose", None)
+    if closing is not None:
+        with contextlib.suppress(RuntimeError):
+            await closing()
 
 
 __all__ = ["Admission", "AnswerError", "Connection", "FrontLimits", "Handler", "Keeper"]

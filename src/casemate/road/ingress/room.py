@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Final, final
 
 from casemate.core import trace
-from casemate.core.call import Arrival, Door, Outcome, Request
+from casemate.core.call import Arrival, Beginning, Door, Events, Outcome, Request
 from casemate.core.clock import Clock
 from casemate.core.errors import (
     Refusal,
@@ -35,7 +35,7 @@ from casemate.core.operation import Operation
 from casemate.road.ingress import dialect, stranger
 from casemate.road.ingress.answer import Response
 from casemate.road.ingress.catalog import Catalog, Service
-from casemate.wire import Reply
+from casemate.wire import Codec, Reply
 
 _SCOPE: Final = re.compile(
     r"Credential=[^/,\s]{1,128}/([0-9]{8})/([a-z0-9-]{1,32})/([a-z0-9-]{1,64})/aws4_request"
@@ -137,6 +137,7 @@ class Ingress:
         except Refusal as refusal:
             self.stranger(request, refusal)
             return _refused(named.service, operation, refusal, identifier)
+        begun = _begins(operation)
         arrival = Arrival(
             id=identifier,
             at=now,
@@ -153,13 +154,24 @@ class Ingress:
             claim=request,
             parameters=parameters,
             region=named.region,
+            begin=begun.set_result if begun is not None else None,
         )
+        outcome: Outcome | Beginning
         try:
-            outcome = await self._carry(arrival)  # (4)
+            if begun is None:
+                outcome = await self._carry(arrival)  # (4)
+            else:
+                outcome = await self._until_begun(arrival, begun)
         except Refusal as refusal:
             return _refused(named.service, operation, refusal, identifier)
         reply = codec.encode(operation.name, outcome.result, identifier)  # (5)
-        return _response(reply, identifier, outcome)
+        body = (
+            Written(codec=codec, operation=operation.name, events=outcome.events)
+            if isinstance(outcome, Beginning)
+            else reply.body
+        )
+        headers = _headers(reply, identifier)
+        return Response(status=reply.status, headers=headers, body=body)
 
     async def _carry(self, arrival: Arrival) -> Outcome:
         """
@@ -180,6 +192,21 @@ class Ingress:
         finally:
             self.under_way.discard(task)
             self.waiting.discard(task)
+
+    async def _until_begun(
+        self, arrival: Arrival, begun: asyncio.Future[Beginning]
+    ) -> Outcome | Beginning:
+        """
+        Send a call off, and give the head of its answer as soon as there is one.
+
+        The call has a task of its own: it outlives the sending of its answer,
+        whether or not that is read to its end, and it is under way until it has
+        closed its record.
+        """
+        call = asyncio.ensure_future(self._carry(arrival))
+        call.add_done_callback(_retrieve)
+        await asyncio.wait((call, begun), return_when=asyncio.FIRST_COMPLETED)
+        return begun.result() if begun.done() else call.result()
 
     def ends_with_caller(self, task: asyncio.Task[None]) -> bool:
         """Tell whether a request is to be ended when its caller leaves."""
@@ -260,9 +287,38 @@ def _refused(
     return Response(status=reply.status, headers=headers, body=reply.body)
 
 
-def _response(reply: Reply, identifier: str, outcome: Outcome) -> Response:
-    body = outcome.stream if outcome.stream is not None else reply.body
-    return Response(status=reply.status, headers=_headers(reply, identifier), body=body)
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The events of an answer as bytes; whoever reads them closes them."""
+
+    codec: Codec
+    operation: str
+    events: Events
+
+    def __aiter__(self) -> Written:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Write the next event."""
+        name, members = await anext(self.events)
+        return self.codec.encode_event(self.operation, name, members)
+
+    async def aclose(self) -> None:
+        """Read no more."""
+        await self.events.aclose()
+
+
+def _begins(operation: Operation) -> asyncio.Future[Beginning] | None:
+    if not operation.streams:
+        return None
+    return asyncio.get_running_loop().create_future()
+
+
+def _retrieve(call: asyncio.Future[Outcome]) -> None:
+    """Look at an error, which is on record by now; asyncio reports one unseen."""
+    if not call.cancelled():
+        call.exception()
 
 
 def _headers(reply: Reply, identifier: str) -> tuple[tuple[str, str], ...]:

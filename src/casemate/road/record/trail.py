@@ -50,6 +50,7 @@ _MEASURED: Final = frozenset({"Payload", "MessageBody"})
 _DATA: Final = frozenset(
     {
         "Invoke",
+        "InvokeWithResponseStream",
         "ChangeMessageVisibility",
         "ChangeMessageVisibilityBatch",
         "DeleteMessage",

@@ -25,13 +25,19 @@ from casemate.core.http_head import (
     read_head,
 )
 from casemate.road.sandbox.frames import ERROR_LIMIT, RESPONSE_LIMIT
+from casemate.road.sandbox.inflow import Inflow
 
 HEAD_LIMIT: Final = (1 << 20) + (1 << 16)
 """Bytes of headers: official clients send up to 1 MiB in one, an error's cause."""
 HEADERS_LIMIT: Final = 64
 TARGET_LIMIT: Final = 512
 TRAILERS_LIMIT: Final = 1 << 16
-"""Bytes of trailers, which Go's client announces at every answer; they mean nothing."""
+"""Bytes of trailers, which Go's client announces at every answer; they mean nothing
+but at the end of a stream."""
+STREAM_TRAILERS_LIMIT: Final = ERROR_LIMIT * 4 // 3 + 4096
+"""Bytes of trailers at the end of a stream: an error document in Base64."""
+CHUNKS_AT_ONCE: Final = 256
+"""Chunks of a stream that are read before it is seen whether it has to wait."""
 READ_AHEAD: Final = 1 << 16
 """Bytes that are read while a request waits for its answer."""
 HOSTS: Final = frozenset({"127.0.0.1:9001", "localhost:9001", "127.0.0.1", "localhost"})
@@ -75,8 +81,9 @@ class Ask:
     """
     One whole request.
 
-    headers: names in lower case.  too_large: the body was past its limit, and is
-    left out.
+    headers, trailers: names in lower case.  too_large: the body was past its
+    limit, and is left out.  announced: the trailers that the head promised, as it
+    listed them.  Of a streamed body nothing is here but its end.
     """
 
     method: str
@@ -84,8 +91,11 @@ class Ask:
     headers: Mapping[str, str]
     body: bytes
     too_large: bool
+    trailers: tuple[tuple[str, str], ...] = ()
+    announced: str = ""
 
 
+Opened = Callable[["Exchange", Head], Inflow | None]
 Answered = Callable[["Exchange", Ask], None]
 
 
@@ -104,6 +114,7 @@ class Exchange(asyncio.Protocol):
 
     def __init__(
         self,
+        opened: Opened,
         asked: Answered,
         closed: Callable[[Exchange], None],
         refused: Callable[[], None],
@@ -111,9 +122,12 @@ class Exchange(asyncio.Protocol):
         """
         Speak with one client.
 
-        asked: gets each request that is in bounds.  closed: hears the end.
-        refused: hears of each request that was refused.
+        opened: gets each head that is in bounds, and says where the body goes as
+        it comes, if it is not to be kept.  asked: gets each request that is in
+        bounds.  closed: hears the end.  refused: hears of each request that was
+        refused.
         """
+        self._opened = opened
         self._asked = asked
         self._closed = closed
         self._refused = refused
@@ -126,10 +140,13 @@ class Exchange(asyncio.Protocol):
         self._missing = 0
         self._limit = 0
         self._chunks: Chunks | None = None
+        self._inflow: Inflow | None = None
         self._too_large = False
         self._advancing = False
         self._choked = False
+        self._held = False
         self._paused = False
+        self._left = False
 
     # What the event loop calls.
 
@@ -148,14 +165,33 @@ class Exchange(asyncio.Protocol):
         self._choked = False
         self._advance()
 
+    def hold(self) -> None:
+        """Read no further while a streamed body cannot go on."""
+        self._held = True
+        self._regulate()
+
+    def release(self) -> None:
+        """Go on: it can again."""
+        self._held = False
+        self._advance()
+
+    def eof_received(self) -> None:
+        """Tell at once: what comes next may come on another connection."""
+        self._leave()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that nobody is there any more."""
         del exc
         self._transport = None
-        self._at = _At.GONE
-        self._in.clear()
-        self._body.clear()
-        self._closed(self)
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self._left:
+            self._left = True
+            self._at = _At.GONE
+            self._in.clear()
+            self._body.clear()
+            self._closed(self)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; anything that is not plain HTTP ends the connection."""
@@ -171,7 +207,7 @@ class Exchange(asyncio.Protocol):
             return
         self._advancing = True
         try:
-            while self._in and not self._choked and self._step():
+            while self._in and not (self._choked or self._held) and self._step():
                 pass
         except (HeadError, ChunkError) as error:
             status = getattr(error, "status", 400)
@@ -205,10 +241,13 @@ class Exchange(asyncio.Protocol):
         self._at = _At.BODY
         self._limit = ERROR_LIMIT if head.target.endswith("/error") else RESPONSE_LIMIT
         self._missing = head.length or 0
-        self._too_large = self._missing > self._limit
+        self._inflow = self._opened(self, head)
+        self._too_large = self._inflow is None and self._missing > self._limit
         self._chunks = None
         if head.length is None:
-            self._chunks = Chunks(_ENDLESS, trailers=TRAILERS_LIMIT)
+            streams = self._inflow is not None
+            trailers = STREAM_TRAILERS_LIMIT if streams else TRAILERS_LIMIT
+            self._chunks = Chunks(_ENDLESS, trailers=trailers, crumbs=streams)
         elif not self._missing:
             self._hand_on(b"")
             return True
@@ -223,13 +262,17 @@ class Exchange(asyncio.Protocol):
         part = self._in[: self._missing]
         del self._in[: len(part)]
         self._missing -= len(part)
-        if not self._too_large:
+        if self._inflow is not None:
+            self._too_large = not self._inflow.take(bytes(part), chunks=1)
+        elif not self._too_large:
             self._body += part
-        if not self._missing:
+        if not self._missing or (self._inflow is not None and self._too_large):
             self._hand_on(bytes(self._body))
         return True
 
     def _take_chunks(self, chunks: Chunks) -> bool:
+        if self._inflow is not None:
+            return self._pass_chunks(chunks, self._inflow)
         chunks.feed(self._in)
         if chunks.received > self._limit:
             self._too_large = True
@@ -238,24 +281,39 @@ class Exchange(asyncio.Protocol):
             self._hand_on(chunks.body())
         return chunks.done
 
-    def _hand_on(self, body: bytes) -> None:
+    def _pass_chunks(self, chunks: Chunks, inflow: Inflow) -> bool:
+        """Pass on what came of a stream, small chunks together."""
+        before, begun = len(self._in), chunks.count
+        try:
+            chunks.feed(self._in, chunks=CHUNKS_AT_ONCE)
+        finally:
+            # What came before a fault came.
+            came = chunks.count - begun
+            self._too_large = not inflow.take(chunks.take(), chunks=came)
+        if chunks.done or self._too_large:
+            self._hand_on(b"", tuple(chunks.told))
+        return len(self._in) < before
+
+    def _hand_on(self, body: bytes, trailers: tuple[tuple[str, str], ...] = ()) -> None:
         head = cast("Head", self._head)
         self._at = _At.ANSWER
         self._body.clear()
-        self._chunks = None
+        self._chunks = self._inflow = None
         ask = Ask(
             method=head.method,
             target=head.target,
             headers=head.known,
             body=body,
             too_large=self._too_large,
+            trailers=trailers,
+            announced=",".join(v for name, v in head.headers if name == "trailer"),
         )
         self._asked(self, ask)
 
     def _regulate(self) -> None:
         """Read only what there is a use for."""
         ahead = self._at is _At.ANSWER and len(self._in) > READ_AHEAD
-        pause = self._choked or ahead
+        pause = self._choked or self._held or ahead
         if pause is self._paused or not self.alive:
             return
         self._paused = pause

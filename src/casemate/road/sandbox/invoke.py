@@ -25,6 +25,7 @@ from casemate.core.function import Ending, FunctionVersion, Invocation, Invocati
 from casemate.road.sandbox.cell import Cell, Lost, Reply, key_of
 from casemate.road.sandbox.environment import environment
 from casemate.road.sandbox.frames import Said, Word
+from casemate.road.sandbox.inflow import Inflow
 from casemate.road.sandbox.lines import Lines, PlatformLines
 from casemate.road.sandbox.link import Event
 from casemate.road.sandbox.pool import Pool
@@ -265,6 +266,7 @@ class Sandbox:
         allowed = min(function.timeout - spent, invocation.deadline - mono)
         platform = cell.platform or PlatformLines(function)
         cell.log.platform(platform.start(now, invocation.id))
+        inflow = Inflow(invocation.sink, self._settings.stream, self._clock)
         event = Event(
             id=invocation.id,
             deadline_ms=int((now + max(0.0, allowed)) * 1000),
@@ -272,6 +274,7 @@ class Sandbox:
             trace=invocation.trace.amazon(),
             client_context=invocation.client_context,
             payload=invocation.payload,
+            inflow=inflow,
         )
         before = time.perf_counter()
         try:
@@ -281,6 +284,7 @@ class Sandbox:
             # nobody's any more.
             self._pool.destroy(cell)
             raise
+        cell.retired = cell.retired or inflow.broken
         return self._end(
             started, invocation, reply, spent + time.perf_counter() - before
         )

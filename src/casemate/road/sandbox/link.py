@@ -11,6 +11,7 @@ from typing import Final, Protocol, final
 from casemate.core.function import FunctionVersion
 from casemate.road.sandbox import frames
 from casemate.road.sandbox.frames import Decoder, FrameError, Order, Said
+from casemate.road.sandbox.inflow import Inflow
 
 Heard = Callable[[Said], None]
 Lost = Callable[[str], None]
@@ -33,7 +34,12 @@ class Start:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One event on its way into a cell.  deadline_ms: epoch milliseconds."""
+    """
+    One event on its way into a cell.
+
+    deadline_ms: epoch milliseconds.  inflow: where a streamed answer goes, from a
+    runtime that can stream; without it, any is kept whole like one that is not.
+    """
 
     id: str
     deadline_ms: int
@@ -41,6 +47,7 @@ class Event:
     trace: str
     client_context: str | None
     payload: bytes
+    inflow: Inflow | None = None
 
 
 class Link(Protocol):

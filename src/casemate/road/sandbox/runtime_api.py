@@ -6,25 +6,38 @@ Lambda's Runtime API on a cell's own loopback, for every runtime but Python's.
     POST /2018-06-01/runtime/invocation/{id}/error
     POST /2018-06-01/runtime/init/error
 
-Not done, and refused by name: streamed responses, extensions, the telemetry and
-logs APIs, snapshots.  Source: AWS Lambda, "Using the Lambda runtime API".
+A response may be streamed: its body goes on as it comes, and its end, its trailers
+or its breaking off are the answer.
+
+Not done, and refused by name: extensions, the telemetry and logs APIs, snapshots.
+Source: AWS Lambda, "Using the Lambda runtime API", "Building a custom runtime".
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 from typing import Final, final
 
+from casemate.core.http_head import Head
 from casemate.road.sandbox.frames import ERROR_LIMIT, RESPONSE_LIMIT, Said, Word
 from casemate.road.sandbox.http_exchange import Ask, Exchange
+from casemate.road.sandbox.inflow import Inflow
 from casemate.road.sandbox.link import Event, Heard, Lost
+from casemate.road.sandbox.trailers import TrailerError, error_told
 
 VERSION: Final = "/2018-06-01/runtime"
 CONNECTIONS_LIMIT: Final = 32
 NOISE_LIMIT: Final = 1000
 """Requests refused within one event before a cell is taken for hostile and ended."""
+UNREAD_LIMIT: Final = 1 << 18
+"""Bytes of a connection that the kernel keeps for the node, about."""
+BREAK_SECONDS: Final = 0.1
+"""After a stream that broke off: a process that ends hangs up first, and how it
+ended says more."""
+_MODE: Final = "lambda-runtime-function-response-mode"
 _INVOCATION: Final = re.compile(
     rf"{VERSION}/invocation/([A-Za-z0-9-]{{1,128}})/(response|error)\Z"
 )
@@ -46,6 +59,8 @@ class RuntimeApi:
         """Own the listening socket in the cell's network namespace."""
         self._listener = socket.socket(fileno=listener)
         self._listener.setblocking(False)
+        # Connections inherit it; the kernel would let 6 MB of each lie in the node.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_LIMIT)
         self._loop = asyncio.get_running_loop()
         self._heard = heard
         self._lost = lost
@@ -55,6 +70,9 @@ class RuntimeApi:
         self._asking: Exchange | None = None
         self._event: Event | None = None
         self._running = ""
+        self._inflow: Inflow | None = None
+        self._streaming: Exchange | None = None
+        self._broken: asyncio.TimerHandle | None = None
         self._initialised = False
         self._closed = False
 
@@ -78,11 +96,15 @@ class RuntimeApi:
             self._server.close()
         else:
             self._listener.close()
+        if self._broken is not None:
+            self._broken.cancel()
+        if self._inflow is not None:
+            self._inflow.close()
         for exchange in tuple(self._exchanges):
             exchange.hang_up()
 
     def _accepted(self) -> Exchange:
-        exchange = Exchange(self._asked, self._left, self._refused)
+        exchange = Exchange(self._opened, self._asked, self._left, self._refused)
         self._exchanges.add(exchange)
         if len(self._exchanges) > CONNECTIONS_LIMIT:
             self._loop.call_soon(exchange.hang_up)
@@ -92,6 +114,8 @@ class RuntimeApi:
         self._exchanges.discard(exchange)
         if self._asking is exchange:
             self._asking = None
+        if self._streaming is exchange and not self._closed:
+            self._broken = self._loop.call_later(BREAK_SECONDS, self._broke_off)
 
     def _refused(self) -> None:
         """Count a refusal: no runtime needs many, and each costs the node time."""
@@ -99,6 +123,19 @@ class RuntimeApi:
         if self._noise > NOISE_LIMIT and not self._closed:
             self.close()
             self._lost("the cell asks too much of the Runtime API that is refused")
+
+    def _opened(self, exchange: Exchange, head: Head) -> Inflow | None:
+        """Open the way of a streamed response, if this is one and the first."""
+        if head.known.get(_MODE, "").lower() != "streaming" or head.method != "POST":
+            return None
+        found = _INVOCATION.match(head.target)
+        if found is None or found.groups() != (self._running, Word.RESPONSE):
+            return None
+        if self._closed or self._streaming is not None or self._inflow is None:
+            return None
+        self._streaming = exchange
+        self._inflow.open(exchange)
+        return self._inflow
 
     def _asked(self, exchange: Exchange, ask: Ask) -> None:
         if self._closed:
@@ -127,6 +164,10 @@ class RuntimeApi:
         return ask.method == method
 
     def _next(self, exchange: Exchange) -> None:
+        if self._broken is not None:
+            # It is alive, so nothing better will be known of its answer.
+            self._broken.cancel()
+            self._broke_off()
         busy = self._running and self._event is None
         if busy or (self._asking is not None and self._asking.alive):
             exchange.refuse(
@@ -148,6 +189,7 @@ class RuntimeApi:
         if event is None:
             return
         self._running = event.id
+        self._inflow = event.inflow
         self._noise = 0
         headers = {
             "Lambda-Runtime-Aws-Request-Id": event.id,
@@ -173,10 +215,12 @@ class RuntimeApi:
         if request_id != self._running:
             exchange.refuse(403, "InvalidRequestID", "Invalid request ID")
             return
-        mode = ask.headers.get("lambda-runtime-function-response-mode", "")
-        if mode.lower() == "streaming":
+        if self._streaming is exchange:
+            self._stream_ended(exchange, ask)
+            return
+        if self._streaming is not None:
             exchange.refuse(
-                501, "NotImplemented", "streamed responses are not supported here"
+                403, "InvalidStateTransition", "the response has begun already"
             )
             return
         self._running = ""
@@ -184,18 +228,60 @@ class RuntimeApi:
             limit = RESPONSE_LIMIT if word is Word.RESPONSE else ERROR_LIMIT
             message = f"Exceeded maximum allowed payload size ({limit} bytes)."
             exchange.refuse(413, "RequestEntityTooLarge", message)
-            self._heard(Said(word=Word.ERROR, id=request_id, body=_TOO_LARGE))
+            self._say_error(request_id, *_too_large(RESPONSE_LIMIT))
             return
         exchange.answer(202, _OK)
         self._heard(Said(word=word, id=request_id, body=ask.body))
+
+    def _stream_ended(self, exchange: Exchange, ask: Ask) -> None:
+        """Take the end of a streamed response: too much, an error, or its last byte."""
+        request_id, limit, body = self._close_stream(broken=ask.too_large)
+        exchange.release()
+        if ask.too_large:
+            message = f"Exceeded maximum allowed payload size ({limit} bytes)."
+            exchange.refuse(413, "RequestEntityTooLarge", message)
+            exchange.hang_up()
+            self._say_error(request_id, *_too_large(limit))
+            return
+        try:
+            error = error_told(ask.announced, ask.trailers)
+        except TrailerError as fault:
+            exchange.refuse(400, "InvalidTrailers", str(fault))
+            self._say_error(request_id, "Runtime.InvalidTrailers", str(fault))
+            return
+        exchange.answer(202, _OK)
+        word = Word.RESPONSE if error is None else Word.ERROR
+        told = body if error is None else error
+        self._heard(Said(word=word, id=request_id, body=told))
+
+    def _broke_off(self) -> None:
+        """Take a response for ended that nobody sends any more."""
+        request_id, _limit, _body = self._close_stream(broken=True)
+        text = "The runtime hung up before the response was whole"
+        self._say_error(request_id, "Runtime.TruncatedResponse", text)
+
+    def _close_stream(self, *, broken: bool) -> tuple[str, int, bytes]:
+        """Give whose stream it was, its limit, and what was gathered of it."""
+        request_id, self._running = self._running, ""
+        inflow, self._inflow = self._inflow, None
+        self._streaming = self._broken = None
+        if inflow is None:
+            return request_id, 0, b""
+        inflow.broken = broken
+        return request_id, inflow.limit, inflow.close()
+
+    def _say_error(self, request_id: str, kind: str, text: str) -> None:
+        body = json.dumps({"errorMessage": text, "errorType": kind})
+        self._heard(Said(word=Word.ERROR, id=request_id, body=body.encode()))
+
+
+def _too_large(limit: int) -> tuple[str, str]:
+    text = (
+        f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
+    )
+    return "Function.ResponseSizeTooLarge", text
 
 
 def _plain(value: str) -> str:
     """Make a header value: JSON keeps its meaning when its line breaks are spaces."""
     return _UNPRINTABLE.sub(" ", value)
-
-
-_TOO_LARGE: Final = (
-    '{"errorMessage":"Response payload size exceeded maximum allowed payload size '
-    f'({RESPONSE_LIMIT} bytes).","errorType":"Function.ResponseSizeTooLarge"}}'
-).encode()

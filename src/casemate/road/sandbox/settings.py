@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
+
+from casemate.road.sandbox.inflow import StreamLimits
 
 
 @final
@@ -22,6 +24,7 @@ class Settings:
     may wait for a cell.  waiting_per_account: calls of one account that may,
     those aside that wait in a line of their function's own.
     trees_mb: unpacked packages, kept or being made; the warden's own bound.
+    stream: what a streamed answer may take.
     """
 
     region: str
@@ -36,6 +39,7 @@ class Settings:
     claim: float = 10.0
     waiting_per_account: int = 100
     trees_mb: int = 2048
+    stream: StreamLimits = field(default_factory=StreamLimits)
     endpoint_url: str = "https://api.casemate.internal"
     ca_bundle: str = "/etc/casemate/ca.pem"
 

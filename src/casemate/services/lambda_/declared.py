@@ -80,6 +80,12 @@ INVOKE_ONLY: Final[dict[str, tuple[object, ...]]] = {
 }
 INVOKE: Final = (*QUALIFIED, "Payload", "ClientContext", *INVOKE_ONLY)
 
+STREAM_ONLY: Final[dict[str, tuple[object, ...]]] = {
+    "InvocationType": ("RequestResponse", "DryRun"),
+    "LogType": ("None", "Tail"),
+}
+STREAM: Final = (*QUALIFIED, "Payload", "ClientContext", *STREAM_ONLY)
+
 
 def passes_role(parameters: Parameters, scope: Scope) -> tuple[Need, ...]:
     """

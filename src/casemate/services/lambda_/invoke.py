@@ -40,11 +40,31 @@ from casemate.services.lambda_.refusals import INVALID, in_state, invalid, not_f
 from casemate.services.lambda_.settings import CLIENT_CONTEXT, PAYLOAD, FunctionSettings
 from casemate.services.lambda_.settle import Settler
 
-_SLACK: Final = 65_536
-"""Bytes beyond a payload's limit that the front lets in, so that it is this
-operation that refuses, in its own words."""
+BODY_LIMIT: Final = PAYLOAD + 65_536
+"""Bytes that the front lets in: beyond a payload's limit it is the operation that
+refuses, in its own words."""
+
+ERRORS: Final = (
+    INVALID,
+    "InvalidRequestContentException",
+    "RequestTooLargeException",
+    "ResourceConflictException",
+    "ResourceNotFoundException",
+    "ServiceException",
+    "TooManyRequestsException",
+)
 
 _well_formed = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked for.  kind: the invocation type.  payload: sound JSON."""
+
+    kind: str
+    ref: FunctionRef
+    deployed: Deployed
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,56 +88,64 @@ class Invoking:
         only=declared.INVOKE_ONLY,
         mutates=False,
         runs=True,
-        body_limit=PAYLOAD + _SLACK,
-        errors=(
-            INVALID,
-            "InvalidRequestContentException",
-            "RequestTooLargeException",
-            "ResourceConflictException",
-            "ResourceNotFoundException",
-            "ServiceException",
-            "TooManyRequestsException",
-        ),
+        body_limit=BODY_LIMIT,
+        errors=ERRORS,
     )
     async def invoke(self, call: Admitted) -> Mapping[str, object]:
         """Run a function and give its answer; a dry run only says that one may."""
-        parameters = call.parameters
-        kind = text(parameters, "InvocationType") or "RequestResponse"
-        if kind not in declared.INVOKE_ONLY["InvocationType"]:
-            raise invalid(f"`InvocationType` `{kind[:32]}` is not here yet")
-        ref, deployed = present(self.directory, call)
-        payload = checked(octets(parameters, "Payload") or b"")
-        if kind == "Event":
-            return await self.ingest(call, ref, deployed, payload)
-        context = client_context(text(parameters, "ClientContext"))
-        if kind == "DryRun":
+        asked = self.asked(call, declared.INVOKE_ONLY)
+        if asked.kind == "Event":
+            return await self.ingest(call, asked.ref, asked.deployed, asked.payload)
+        invocation = await self.prepare(call, asked)
+        if invocation is None:
             return {"StatusCode": 204}
-        version = self._chosen(deployed) or await self._awaited(ref, deployed)
-        tail = text(parameters, "LogType") == "Tail"
-        result = await self.run.run(
-            Invocation(
-                id=call.arrival.id,
-                function=version,
-                invoked_arn=ref.qualified,
-                payload=payload,
-                trace=call.arrival.trace,
-                deadline=call.arrival.started
-                + version.timeout
-                + self.settings.start_seconds,
-                client_context=context,
-                want_log_tail=tail,
-            )
-        )
+        result = await self.run.run(invocation)
         answer: dict[str, object] = {
             "StatusCode": 200,
-            "ExecutedVersion": version.version,
+            "ExecutedVersion": invocation.function.version,
             "Payload": result.payload,
         }
         if result.error is not None:
             answer["FunctionError"] = result.error
-        if tail:
+        if invocation.want_log_tail:
             answer["LogResult"] = base64.b64encode(result.log_tail).decode("ascii")
         return answer
+
+    def asked(self, call: Admitted, only: Mapping[str, tuple[object, ...]]) -> Asked:
+        """
+        Read what is asked for, and find the function.
+
+        only: what the operation takes.  Raises Invalid, TooLarge, NotFound.
+        """
+        parameters = call.parameters
+        kind = text(parameters, "InvocationType") or "RequestResponse"
+        if kind not in only["InvocationType"]:
+            raise invalid(f"`InvocationType` `{kind[:32]}` is not here yet")
+        ref, deployed = present(self.directory, call)
+        payload = checked(octets(parameters, "Payload") or b"")
+        return Asked(kind=kind, ref=ref, deployed=deployed, payload=payload)
+
+    async def prepare(self, call: Admitted, asked: Asked) -> Invocation | None:
+        """Make the invocation; None for a dry run.  Raises Invalid, Conflict."""
+        parameters = call.parameters
+        context = client_context(text(parameters, "ClientContext"))
+        if asked.kind == "DryRun":
+            return None
+        version = self._chosen(asked.deployed)
+        if version is None:
+            version = await self._awaited(asked.ref, asked.deployed)
+        return Invocation(
+            id=call.arrival.id,
+            function=version,
+            invoked_arn=asked.ref.qualified,
+            payload=asked.payload,
+            trace=call.arrival.trace,
+            deadline=call.arrival.started
+            + version.timeout
+            + self.settings.start_seconds,
+            client_context=context,
+            want_log_tail=text(parameters, "LogType") == "Tail",
+        )
 
     async def _awaited(self, ref: FunctionRef, deployed: Deployed) -> FunctionVersion:
         """Wait for a function that is being created.  Raises Conflict, NotFound."""

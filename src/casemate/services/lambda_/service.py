@@ -39,6 +39,7 @@ from casemate.services.lambda_.reservations import Reservations, Share
 from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.settle import Settler
 from casemate.services.lambda_.store import Store
+from casemate.services.lambda_.streaming import Streaming
 from casemate.services.lambda_.tags import Tags
 from casemate.services.lambda_.targets import Targets
 from casemate.services.lambda_.usage import Usages
@@ -89,6 +90,15 @@ class LambdaService:
         reservations = Reservations(records, store)
         configs = EventConfigs(records)
         targets = Targets(rights=rights)
+        invoking = Invoking(
+            directory=directory,
+            settler=settler,
+            run=run,
+            settings=settings,
+            clock=clock,
+            chance=chance,
+            ingest=Ingest(events=events),
+        )
         nouns = (
             Functions(
                 store=store,
@@ -116,15 +126,8 @@ class LambdaService:
                 clock=clock,
                 new_id=new_id,
             ),
-            Invoking(
-                directory=directory,
-                settler=settler,
-                run=run,
-                settings=settings,
-                clock=clock,
-                chance=chance,
-                ingest=Ingest(events=events),
-            ),
+            invoking,
+            Streaming(invoking=invoking),
             Versions(
                 store=store,
                 directory=directory,

@@ -859,3 +859,47 @@ def test_memory_is_bounded() -> None:
             assert 30_000_000 > peak
 
     on_loop(run())
+
+
+class Closing:
+    """A stream that says when it is let go."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def __aiter__(self) -> Closing:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+def test_a_stream_that_is_never_sent_is_let_go() -> None:
+    """Whoever makes it waits for its reader: one who left before the head as well."""
+    body, started, go_on = Closing(), asyncio.Event(), asyncio.Event()
+
+    async def handler(request: Request) -> Response:
+        if request.path == "/unfit":
+            return Response(status=200, headers=(("X", "\x00"),), body=body)
+        started.set()
+        await go_on.wait()
+        return Response(status=200, headers=(), body=body)
+
+    async def run() -> None:
+        async with open_door(handler) as door:
+            _, writer = await door.client()
+            writer.write(get(line=b"GET /late HTTP/1.1"))
+            await started.wait()
+            writer.transport.abort()
+            await until(lambda: not door.front.connections)
+            go_on.set()
+            await until(lambda: 1 == body.closed)
+
+            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+            assert b"500" in await door.ask(get(line=b"GET /unfit HTTP/1.1"))
+            await until(lambda: 2 == body.closed)
+
+    on_loop(run())

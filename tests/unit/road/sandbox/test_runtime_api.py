@@ -157,7 +157,7 @@ def test_what_is_refused(request_: str, status: int) -> None:
 
 
 def test_answers_that_are_not_taken() -> None:
-    """Another id (R2), a stream (by name), and more than 6 MB."""
+    """Another id (R2), and more than 6 MB."""
 
     async def test(api: RuntimeApi, client: Client, heard: list[Said]) -> None:
         api.give(EVENT)
@@ -166,10 +166,6 @@ def test_answers_that_are_not_taken() -> None:
         status, _, body = await client.ask("POST", foreign, b"1")
         assert (status, json.loads(body)["errorType"]) == (403, "InvalidRequestID")
         mine = f"{V}/invocation/{EVENT.id}/response"
-        mode = "Lambda-Runtime-Function-Response-Mode: streaming\r\n"
-        status, _, body = await client.ask("POST", mine, b"1", mode)
-        assert status == 501
-        assert b"streamed" in body
         status, _, body = await client.ask("POST", mine, bytes(RESPONSE_LIMIT + 1))
         assert status == 413
         assert heard[-1].word is Word.ERROR
@@ -179,7 +175,7 @@ def test_answers_that_are_not_taken() -> None:
 
 
 def test_chunked_answers_and_forged_trailers() -> None:
-    """Go's client sends chunks; what stands in a trailer means nothing (R3)."""
+    """Go's client sends chunks; not streamed, its trailers mean nothing (R3)."""
 
     async def test(api: RuntimeApi, client: Client, heard: list[Said]) -> None:
         api.give(EVENT)
