@@ -30,6 +30,7 @@ class _Error(msgspec.Struct):
     errorMessage: str  # noqa: N815 — AWS's name
 
 
+_whole = msgspec.json.Decoder(msgspec.Raw).decode
 _document = msgspec.json.Decoder(_Error).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -38,8 +39,10 @@ def record(event: AsyncEvent, life: Life, now: float) -> bytes:
     """
     Write the invocation record for a destination.
 
-    Both payloads stand in it as the JSON that they were.  An event whose
-    function never ran has no `responseContext`.
+    Both payloads stand in it as the JSON that they were.  An answer that is no
+    JSON stands as a string: written as it is, it could end its own member and
+    write the record's others.  An event whose function never ran has no
+    `responseContext`.
     """
     written: dict[str, object] = {
         "version": "1.0",
@@ -50,7 +53,7 @@ def record(event: AsyncEvent, life: Life, now: float) -> bytes:
             "condition": str(life.condition or Condition.EXHAUSTED),
             "approximateInvokeCount": life.runs,
         },
-        "requestPayload": msgspec.Raw(event.payload),
+        "requestPayload": _as_json(event.payload),
     }
     if life.last is not None and life.runs:
         context: dict[str, object] = {
@@ -61,8 +64,20 @@ def record(event: AsyncEvent, life: Life, now: float) -> bytes:
             context["functionError"] = life.last.error
         written["responseContext"] = context
         answer = life.last.payload
-        written["responsePayload"] = msgspec.Raw(answer) if answer else None
+        written["responsePayload"] = _as_json(answer) if answer else None
     return _encode(written)
+
+
+def _as_json(payload: bytes) -> object:
+    """Give a payload to be written: as it is if it is one whole JSON value."""
+    try:
+        text = payload.decode()  # the parser looks at no UTF-8
+        _whole(payload)
+    except UnicodeDecodeError:
+        return payload.decode("utf-8", "replace")
+    except (msgspec.DecodeError, RecursionError):
+        return text
+    return msgspec.Raw(payload)
 
 
 def dead_letter(event: AsyncEvent, life: Life) -> dict[str, tuple[str, str]]:
