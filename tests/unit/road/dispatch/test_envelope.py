@@ -1,4 +1,4 @@
-"""Laws of the invocation record: nothing that a function answers writes another member."""
+"""Laws of the invocation record: no answer of a function writes another member."""
 
 from __future__ import annotations
 
