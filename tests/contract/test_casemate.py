@@ -26,6 +26,10 @@ def test_every_operation_answers(
     own: Any, sts: Any, lambda_: Any, account: str, there: str
 ) -> None:
     with every_operation("casemate", own):
+        put = own.put_idempotency_policy(FunctionName=there, KeyExpression="id")
+        got = own.get_idempotency_policy(FunctionName=there)
+        own.delete_idempotency_policy(FunctionName=there)
+        assert put["FunctionArn"] == got["FunctionArn"]
         assert own.get_status()["Runtimes"]
         names = {runtime["Name"] for runtime in own.list_runtimes()["Runtimes"]}
         assert "python3.11" in names

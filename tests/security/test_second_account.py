@@ -230,6 +230,20 @@ ASKED: dict[str, tuple[str, Callable[[Any, Named], object]]] = {
         "lambda",
         lambda c, n: c.delete_function_concurrency(FunctionName=n.function),
     ),
+    "idempotency policy": (
+        "casemate",
+        lambda c, n: c.get_idempotency_policy(FunctionName=n.function),
+    ),
+    "put idempotency policy": (
+        "casemate",
+        lambda c, n: c.put_idempotency_policy(
+            FunctionName=n.function, KeyExpression="id"
+        ),
+    ),
+    "delete idempotency policy": (
+        "casemate",
+        lambda c, n: c.delete_idempotency_policy(FunctionName=n.function),
+    ),
     "create with their role": (
         "lambda",
         lambda c, n: c.create_function(

@@ -24,7 +24,7 @@ from casemate.app.asynchronous import (
 from casemate.app.audit import Auditor
 from casemate.app.events import Events
 from casemate.app.explain import Explainer
-from casemate.app.keyring import FILE, TOKENS, KeyRing
+from casemate.app.keyring import FILE, ONCE, TOKENS, KeyRing
 from casemate.app.neighbours import (
     AccountIds,
     CellCredentials,
@@ -373,6 +373,7 @@ def _functions(
         clock=site.clock,
         new_id=lambda: str(uuid.uuid4()),
         chance=chance,
+        secret=site.keyring.named(ONCE),
         settings=FunctionSettings(
             architecture=os.uname().machine,
             concurrent_executions=_LIMITS.places,

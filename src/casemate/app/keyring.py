@@ -20,8 +20,9 @@ from casemate.substrate.ports import SHARED
 
 FILE: Final = "file"
 TOKENS: Final = "tokens"
+ONCE: Final = "once"
 _SHARED_NAME: Final = "shared"
-_NAME: Final = re.compile(r"(?:file|tokens|shared|[0-9]{12})\Z")
+_NAME: Final = re.compile(r"(?:file|tokens|once|shared|[0-9]{12})\Z")
 
 
 class DataKey(Protocol):
@@ -60,7 +61,7 @@ class KeyRing:
                 self._keys[path.stem] = await self._wrapper.data_key_open(
                     _context(path.stem), wrapped
                 )
-        for name in (FILE, TOKENS, _SHARED_NAME):
+        for name in (FILE, TOKENS, ONCE, _SHARED_NAME):
             await self._ensure(name)
 
     async def add(self, account: str) -> None:
@@ -74,7 +75,7 @@ class KeyRing:
         return self._keys[_SHARED_NAME if account == SHARED else account]
 
     def named(self, name: str) -> bytes:
-        """Give the key of the file or of tokens."""
+        """Give the key of the file, of tokens or of idempotency keys' names."""
         return self._keys[name]
 
     async def _ensure(self, name: str) -> None:

@@ -13,7 +13,7 @@ from typing import Final, final
 from casemate.app.resources import Resources
 from casemate.app.witness import Witness
 from casemate.core.arn import Arn
-from casemate.core.call import Sound
+from casemate.core.call import Sound, asker
 from casemate.core.clock import Clock
 from casemate.core.errors import Unavailable
 from casemate.core.function import FunctionVersion, Invocation, InvocationResult
@@ -242,7 +242,8 @@ class FunctionShares:
         arrival = sound.allowed.known.arrival
         if arrival.operation.action != INVOKE:
             return None
-        return self.functions.share(arrival.parameters, sound.allowed.known.scope)
+        known = sound.allowed.known
+        return self.functions.share(arrival.parameters, known.scope, asker(known))
 
     def places(self, account: str) -> int:
         """Count the places that an account has set aside."""

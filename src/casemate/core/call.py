@@ -191,6 +191,14 @@ class Arrival:
     begin: Callable[[Beginning], None] | None = None
 
 
+def asker(known: Known) -> str:
+    """Give the account that asked: of what is done later, that of who sent it."""
+    claim = known.arrival.claim
+    if isinstance(claim, Inside) and claim.sender is not None:
+        return claim.sender.principal.account
+    return known.principal.account
+
+
 def sender_of(known: Known) -> Sender:
     """Keep what a later decision on the same right needs."""
     claim, principal = known.arrival.claim, known.principal
@@ -287,8 +295,10 @@ class Outcome:
     """
     What the caller is told: the operation's output members.
 
-    notes: what the record says besides.
+    notes: what the record says besides.  headers: of the HTTP answer, beside
+    those of the service's model.
     """
 
     result: Mapping[str, object]
     notes: Mapping[str, object] = field(default_factory=dict)
+    headers: tuple[tuple[str, str], ...] = ()

@@ -127,6 +127,27 @@ class Operation:
     method: Method
 
 
+@final
+class Noted(dict[str, object]):
+    """
+    Output members, with what is said beside them.
+
+    notes: for the record.  headers: of the HTTP answer, in lower case; the model
+    of the service does not know them, and clients that do not look see nothing.
+    """
+
+    def __init__(
+        self,
+        members: Mapping[str, object],
+        *,
+        notes: Mapping[str, object],
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(members)
+        self.notes = notes
+        self.headers = headers
+
+
 _MARK = "__casemate_operation__"
 
 

@@ -182,6 +182,7 @@ def composed(
         clock=clock,
         new_id=lambda: str(uuid.uuid4()),
         chance=cells.draw,
+        secret=bytes(32),
         settings=settings,
     )
 

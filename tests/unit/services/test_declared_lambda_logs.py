@@ -21,7 +21,8 @@ def declared(folder: Path, service: str) -> tuple[Operation, ...]:
     async def collect() -> tuple[Operation, ...]:
         if service == "lambda":
             async with lambda_world(folder) as functions:
-                return functions.service.operations
+                found = functions.service.operations
+                return tuple(o for o in found if o.service == service)
         if service == "sqs":
             async with sqs_world(folder) as queues:
                 return queues.service.operations

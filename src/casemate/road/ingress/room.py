@@ -171,6 +171,8 @@ class Ingress:
             else reply.body
         )
         headers = _headers(reply, identifier)
+        if isinstance(outcome, Outcome):
+            headers = (*headers, *outcome.headers)
         return Response(status=reply.status, headers=headers, body=body)
 
     async def _carry(self, arrival: Arrival) -> Outcome:

@@ -94,7 +94,7 @@ class Deployment:
     async def create(self, call: Admitted) -> Mapping[str, object]:
         """Make a function; it is Pending in the answer, and Active soon after."""
         ref = _own(call)
-        tags = tagging.check(text_map(call.parameters, "Tags") or {})
+        tags = tagging.whole(text_map(call.parameters, "Tags") or {})
         # (1), (2)
         configuration = self.composer.first(
             call.parameters,
@@ -125,6 +125,7 @@ class Deployment:
                 life=state.created(),
                 modified_at=self.clock.now(),
                 tags=tags,
+                born=self.new_id(),
             )
             version = publishing.first(function, self.new_id()) if publish else None
             if version is not None:

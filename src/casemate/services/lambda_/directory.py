@@ -16,6 +16,7 @@ from casemate.core.function import FunctionVersion
 from casemate.services.lambda_ import layer_policy
 from casemate.services.lambda_.changes import FUNCTIONS
 from casemate.services.lambda_.facts import ResourceFacts
+from casemate.services.lambda_.idempotency.policy import Plan, planned, tagged
 from casemate.services.lambda_.layer_model import is_layer, refer_version
 from casemate.services.lambda_.layer_store import LayerStore
 from casemate.services.lambda_.model import (
@@ -48,7 +49,8 @@ class Deployed:
     published, alias: what the qualifier names, if it names one; of an alias,
     published is the version that it leads to first.  life: of what is named.
     version: None until it was Active.  second: what gets `weight` of the
-    invocations in its place.
+    invocations in its place.  once: the function's policy on idempotency; None
+    for none.
     """
 
     function: Function
@@ -59,6 +61,7 @@ class Deployed:
     alias: Alias | None = None
     second: FunctionVersion | None = None
     weight: float = 0.0
+    once: Plan | None = None
 
     @property
     def configuration(self) -> Configuration:
@@ -146,6 +149,7 @@ class Directory:
                 life=function.life,
                 version=self._runnable(function),
                 facts=_facts(function, function),
+                once=plan(function),
             )
         if published := self._store.version(function.ref, qualifier):
             return Deployed(
@@ -154,6 +158,7 @@ class Directory:
                 version=self._runnable(published),
                 facts=_facts(function, published),
                 published=published,
+                once=plan(function),
             )
         alias = self._store.alias(function.ref, qualifier)
         return self._aliased(function, alias) if alias else None
@@ -172,6 +177,7 @@ class Directory:
             alias=alias,
             second=second.version if second else None,
             weight=alias.weight if second else 0.0,
+            once=first.once,
         )
 
     def _runnable(self, shown: Function | Version) -> FunctionVersion | None:
@@ -182,6 +188,12 @@ class Directory:
     def _changed(self, account: str, key: str) -> None:
         region, _, name = key.partition("/")
         self._entries.pop((account, region, name), None)
+
+
+def plan(function: Function) -> Plan | None:
+    """Give the policy on idempotency that is in force: put, or said by tags."""
+    policy = function.idempotency or tagged(function.tags)
+    return planned(policy) if policy else None
 
 
 def _facts(function: Function, holder: Holder) -> ResourceFacts:

@@ -14,20 +14,25 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
 import orjson
 
-from casemate.core.call import Admitted
+from casemate.core.call import Admitted, asker
 from casemate.core.clock import Clock
-from casemate.core.errors import Invalid, TooLarge
+from casemate.core.errors import Invalid, Refusal, TooLarge
 from casemate.core.function import FunctionVersion, Invocation
-from casemate.core.operation import operation
+from casemate.core.operation import Noted, Parameters, operation
 from casemate.services.lambda_ import declared
 from casemate.services.lambda_.directory import Deployed, Directory
 from casemate.services.lambda_.functions import present
+from casemate.services.lambda_.idempotency import once as single
+from casemate.services.lambda_.idempotency.expression import EventError, read
+from casemate.services.lambda_.idempotency.names import Named, Namer, Owner
+from casemate.services.lambda_.idempotency.once import Once, Ran
+from casemate.services.lambda_.idempotency.policy import Missing, Plan
 from casemate.services.lambda_.ingest import Ingest
 from casemate.services.lambda_.names import (
     FunctionRef,
@@ -37,7 +42,12 @@ from casemate.services.lambda_.names import (
 from casemate.services.lambda_.parameters import octets, text
 from casemate.services.lambda_.ports import Chance, Run
 from casemate.services.lambda_.refusals import INVALID, in_state, invalid, not_found
-from casemate.services.lambda_.settings import CLIENT_CONTEXT, PAYLOAD, FunctionSettings
+from casemate.services.lambda_.settings import (
+    CLIENT_CONTEXT,
+    ONCE_EVENT,
+    PAYLOAD,
+    FunctionSettings,
+)
 from casemate.services.lambda_.settle import Settler
 
 BODY_LIMIT: Final = PAYLOAD + 65_536
@@ -53,6 +63,13 @@ ERRORS: Final = (
     "ServiceException",
     "TooManyRequestsException",
 )
+
+_MARGIN: Final = 5.0
+"""Seconds for which a key is taken beyond the longest that its call can run: for
+writing down what came of it."""
+
+_STORED: Final = ("x-casemate-idempotency", "stored")
+"""The header of an answer that an earlier call got."""
 
 _well_formed = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -78,6 +95,8 @@ class Invoking:
     clock: Clock
     chance: Chance
     ingest: Ingest
+    once: Once
+    namer: Namer
 
     @operation(
         "Invoke",
@@ -89,7 +108,7 @@ class Invoking:
         mutates=False,
         runs=True,
         body_limit=BODY_LIMIT,
-        errors=ERRORS,
+        errors=(*ERRORS, *single.CODES),
     )
     async def invoke(self, call: Admitted) -> Mapping[str, object]:
         """Run a function and give its answer; a dry run only says that one may."""
@@ -99,17 +118,54 @@ class Invoking:
         invocation = await self.prepare(call, asked)
         if invocation is None:
             return {"StatusCode": 204}
+        plan = asked.deployed.once
+        if plan is None:
+            return _answer(invocation, await self._run(invocation))
+        return await self._run_once(call, asked, plan, invocation)
+
+    async def _run_once(
+        self, call: Admitted, asked: Asked, plan: Plan, invocation: Invocation
+    ) -> Mapping[str, object]:
+        """Run an event unless its key has an answer."""
+        named = self._named(
+            asked.ref, asked.deployed, plan, asker(call.known), asked.payload
+        )
+        if named is None:
+            ran = await self._run(invocation)
+            return Noted(_answer(invocation, ran), notes={"idempotency": "no key"})
+        longest = invocation.deadline - call.arrival.started
+        keyed = single.Asked(
+            account=asked.ref.account,
+            named=named,
+            owner=invocation.id,
+            deadline=invocation.deadline,
+            lease=longest + _MARGIN,
+            keep=plan.policy.expires,
+        )
+
+        async def run() -> Ran:
+            # One that has waited has its own time whole: it may have to run.
+            until = self.clock.monotonic() + longest
+            return await self._run(replace(invocation, deadline=until))
+
+        ran = await self.once.answer(keyed, run)
+        answer = _answer(invocation, ran)
+        if not ran.owner:
+            return answer
+        return Noted(
+            answer,
+            notes={"idempotency": "stored", "idempotencyOf": ran.owner},
+            headers=(_STORED,),
+        )
+
+    async def _run(self, invocation: Invocation) -> Ran:
         result = await self.run.run(invocation)
-        answer: dict[str, object] = {
-            "StatusCode": 200,
-            "ExecutedVersion": invocation.function.version,
-            "Payload": result.payload,
-        }
-        if result.error is not None:
-            answer["FunctionError"] = result.error
-        if invocation.want_log_tail:
-            answer["LogResult"] = base64.b64encode(result.log_tail).decode("ascii")
-        return answer
+        return Ran(
+            version=invocation.function.version,
+            payload=result.payload,
+            error=result.error,
+            log_tail=result.log_tail,
+        )
 
     def asked(self, call: Admitted, only: Mapping[str, tuple[object, ...]]) -> Asked:
         """
@@ -147,6 +203,58 @@ class Invoking:
             want_log_tail=text(parameters, "LogType") == "Tail",
         )
 
+    def is_answered(self, ref: FunctionRef, parameters: Parameters, by: str) -> bool:
+        """
+        Tell whether a call gets an earlier call's answer, and so runs nothing.
+
+        Asked by admission, for functions with places of their own only.
+        """
+        deployed = self.directory.find(ref)
+        if deployed is None or deployed.once is None:
+            return False
+        try:
+            payload = checked(octets(parameters, "Payload") or b"")
+            named = self._named(ref, deployed, deployed.once, by, payload)
+        except Refusal:
+            return False  # the operation itself says why
+        return named is not None and self.once.is_answered(ref.account, named)
+
+    def _named(
+        self,
+        ref: FunctionRef,
+        deployed: Deployed,
+        plan: Plan,
+        by: str,
+        payload: bytes,
+    ) -> Named | None:
+        """
+        Name the key of an event; None if it has none and runs all the same.
+
+        Raises Invalid, TooLarge.
+        """
+        if len(payload) > ONCE_EVENT:
+            raise TooLarge(
+                f"the function has an idempotency policy, so its events must have at "
+                f"most {ONCE_EVENT} bytes",
+                members={"Type": "User"},
+            )
+        owner = Owner(
+            account=ref.account,
+            region=ref.region,
+            name=ref.name,
+            born=deployed.function.born,
+            caller=by,
+        )
+        try:
+            named = self.namer.name(plan, owner, read(payload))
+        except EventError as cause:
+            raise _content(
+                f"the event cannot be read for its idempotency key: {cause}"
+            ) from cause
+        if named is None and plan.policy.missing is Missing.REFUSE:
+            raise single.no_key(plan.policy.key)
+        return named
+
     async def _awaited(self, ref: FunctionRef, deployed: Deployed) -> FunctionVersion:
         """Wait for a function that is being created.  Raises Conflict, NotFound."""
         await self.settler.wait(deployed.function, self.settings.pending_seconds)
@@ -164,6 +272,20 @@ class Invoking:
         if deployed.weight and self.chance() < deployed.weight:
             return deployed.second
         return deployed.version
+
+
+def _answer(invocation: Invocation, ran: Ran) -> dict[str, object]:
+    """Write what came of an event; of an earlier call's run there is no log."""
+    answer: dict[str, object] = {
+        "StatusCode": 200,
+        "ExecutedVersion": ran.version,
+        "Payload": ran.payload,
+    }
+    if ran.error is not None:
+        answer["FunctionError"] = ran.error
+    if invocation.want_log_tail and not ran.owner:
+        answer["LogResult"] = base64.b64encode(ran.log_tail).decode("ascii")
+    return answer
 
 
 def checked(payload: bytes) -> bytes:

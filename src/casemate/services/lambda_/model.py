@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from casemate.core.function import FunctionVersion
+from casemate.services.lambda_.idempotency.policy import Policy
 from casemate.services.lambda_.names import LATEST, FunctionRef
 from casemate.services.lambda_.state import Life, State
 
@@ -199,7 +200,8 @@ class Function:
     the function was first Active.  They differ while an update is under way,
     and after one that failed.  modified_at: epoch seconds.  published: the
     number of the version that was published last, whether or not it is still
-    there; 0 for none.
+    there; 0 for none.  born: a mark of its own, which one that is made anew under
+    its name has not.  idempotency: the policy that was put on it, None for none.
     """
 
     account: str
@@ -213,6 +215,8 @@ class Function:
     grants: tuple[Grant, ...] = ()
     policy_revision: str = ""
     published: int = 0
+    born: str = ""
+    idempotency: Policy | None = None
 
     @property
     def ref(self) -> FunctionRef:

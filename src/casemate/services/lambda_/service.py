@@ -18,6 +18,10 @@ from casemate.services.lambda_.eventconfig import EventConfigs
 from casemate.services.lambda_.events import EventSettings
 from casemate.services.lambda_.facts import ResourceFacts
 from casemate.services.lambda_.functions import Functions
+from casemate.services.lambda_.idempotency.names import Namer
+from casemate.services.lambda_.idempotency.once import Once
+from casemate.services.lambda_.idempotency.store import OnceStore
+from casemate.services.lambda_.idempotent import Idempotency
 from casemate.services.lambda_.ingest import Ingest
 from casemate.services.lambda_.invoke import Invoking
 from casemate.services.lambda_.layer_store import LayerStore
@@ -47,6 +51,8 @@ from casemate.services.lambda_.versions import Versions
 from casemate.substrate.ports import Blobs, Records
 
 NAME: Final = "lambda"
+HOUSE: Final = "casemate"
+"""The platform's own service, of which operations on functions are as well."""
 INVOKE: Final = "lambda:InvokeFunction"
 
 _RUNS_NOTHING: Final = ("Event", "DryRun")
@@ -62,6 +68,7 @@ class LambdaService:
     settler: Settler
     reservations: Reservations
     plans: Plans
+    invoking: Invoking
 
     @classmethod
     def compose(
@@ -79,9 +86,14 @@ class LambdaService:
         clock: Clock,
         new_id: NewId,
         chance: Chance,
+        secret: bytes,
         settings: FunctionSettings,
     ) -> Self:
-        """Put the service together.  Nothing runs until `resume` or a call."""
+        """
+        Put the service together.  Nothing runs until `resume` or a call.
+
+        secret: 32 bytes, under which idempotency keys are named.
+        """
         store = Store(records, blobs)
         layers = LayerStore(records)
         directory = Directory(records, store, layers)
@@ -98,6 +110,8 @@ class LambdaService:
             clock=clock,
             chance=chance,
             ingest=Ingest(events=events),
+            once=Once(OnceStore(records), clock, settings.once),
+            namer=Namer(secret=secret),
         )
         nouns = (
             Functions(
@@ -174,23 +188,37 @@ class LambdaService:
         )
         return cls(
             name=NAME,
-            operations=operations_of(NAME, *nouns),
+            operations=(
+                *operations_of(NAME, *nouns),
+                *operations_of(HOUSE, Idempotency(store=store, directory=directory)),
+            ),
             directory=directory,
             settler=settler,
             reservations=reservations,
             plans=Plans(directory=directory, configs=configs),
+            invoking=invoking,
         )
 
-    def share(self, parameters: Parameters, scope: Scope) -> Share | None:
+    def share(
+        self, parameters: Parameters, scope: Scope, caller: str = ""
+    ) -> Share | None:
         """
         Tell the admit room which places the call of a function takes.
 
         None: those that the account's calls share.  A call that only says that
-        it could be, or that is put off, runs nothing, and takes no share.
+        it could be, or that is put off, runs nothing, and takes no share; nor does
+        one whose answer is kept.  caller: the account that asked, if it is not
+        that of the scope.
         """
         if parameters.get("InvocationType") in _RUNS_NOTHING:
             return None
-        return self.reservations.share(refer(parameters, scope))
+        ref = refer(parameters, scope)
+        share = self.reservations.share(ref)
+        if share is None:
+            return None
+        if self.invoking.is_answered(ref, parameters, caller or scope.account):
+            return None
+        return share
 
     def resource_facts(self, arn: Arn) -> ResourceFacts | None:
         """Tell the authz room what is known of a function; None if it is not there."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, final
+
+from casemate.services.lambda_.idempotency.once import OnceLimits
 
 PAYLOAD: Final = 6_291_456
 """Bytes of a synchronous request's payload."""
@@ -22,6 +24,10 @@ UNPACKED: Final = 262_144_000
 
 CLIENT_CONTEXT: Final = 3_583
 """Bytes of the base64 text of a client context."""
+
+ONCE_EVENT: Final = 1_048_576
+"""Bytes of an event that is read for its idempotency key; reading more of them
+would hold up the calls of others."""
 
 LAYERS: Final = 5
 """Layers of a function."""
@@ -49,6 +55,8 @@ class FunctionSettings:
     unsafe_secrets_in_environment: environment values that look like secrets
     are taken.  unsafe_public_policies: a resource policy may allow everybody,
     without a condition on the source.
+
+    once: of what is kept for idempotency.
     """
 
     architecture: str = "x86_64"
@@ -62,3 +70,4 @@ class FunctionSettings:
     start_seconds: float = 30.0
     unsafe_secrets_in_environment: bool = False
     unsafe_public_policies: bool = False
+    once: OnceLimits = field(default_factory=OnceLimits)

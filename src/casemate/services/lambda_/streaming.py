@@ -27,6 +27,7 @@ from casemate.core.operation import Told, operation
 from casemate.services.lambda_ import declared
 from casemate.services.lambda_.invoke import BODY_LIMIT, ERRORS, Invoking
 from casemate.services.lambda_.names import function_context, function_resource
+from casemate.services.lambda_.refusals import invalid
 
 CHUNK: Final = 65_536
 """Bytes of one PayloadChunk, at most."""
@@ -57,6 +58,11 @@ class Streaming:
     ) -> Mapping[str, object] | Told:
         """Run a function and stream its answer; a dry run says that one may."""
         asked = self.invoking.asked(call, declared.STREAM_ONLY)
+        if asked.deployed.once is not None:
+            raise invalid(
+                "the function has an idempotency policy, and a stream is not kept; "
+                "use Invoke, or take the policy off"
+            )
         invocation = await self.invoking.prepare(call, asked)
         if invocation is None:
             return {"StatusCode": 204}

@@ -1,6 +1,9 @@
 """
 The tags of a function.
 
+Two of them say something to the platform (`idempotency.policy`), so they are held
+to what they may say.
+
 Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-tags.html
 """
 
@@ -12,6 +15,8 @@ from typing import Final
 
 from casemate.core.arn import Arn, NotAnArnError
 from casemate.core.operation import Parameters, Scope
+from casemate.services.lambda_.idempotency.policy import PolicyError
+from casemate.services.lambda_.idempotency.policy import tagged as policy_of
 from casemate.services.lambda_.names import FunctionRef, refer_arn
 from casemate.services.lambda_.parameters import needed, texts
 from casemate.services.lambda_.refusals import invalid
@@ -40,6 +45,15 @@ def check(tags: Mapping[str, str]) -> dict[str, str]:
                 "letters, digits, spaces and _.:/=+-@"
             )
     return dict(tags)
+
+
+def whole(tags: Mapping[str, str]) -> dict[str, str]:
+    """Give all the tags of a function, or raise Invalid."""
+    try:
+        policy_of(tags)
+    except PolicyError as cause:
+        raise invalid(str(cause)) from cause
+    return check(tags)
 
 
 def _spelled(text: str) -> bool:

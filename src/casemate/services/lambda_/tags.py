@@ -16,7 +16,13 @@ from casemate.services.lambda_.names import FunctionRef, here
 from casemate.services.lambda_.parameters import text_map, texts
 from casemate.services.lambda_.refusals import INVALID, not_found
 from casemate.services.lambda_.store import Store
-from casemate.services.lambda_.tagging import check, reference, tagged, untag_context
+from casemate.services.lambda_.tagging import (
+    check,
+    reference,
+    tagged,
+    untag_context,
+    whole,
+)
 
 _ERRORS: Final = (
     INVALID,
@@ -61,7 +67,7 @@ class Tags:
     async def tag(self, call: Admitted) -> Mapping[str, object]:
         """Add tags to a function, or give those that it has other values."""
         added = check(text_map(call.parameters, "Tags") or {})
-        await self._edit(call, lambda tags: check({**tags, **added}))
+        await self._edit(call, lambda tags: whole({**tags, **added}))
         return {}
 
     @operation(
@@ -77,7 +83,8 @@ class Tags:
         """Remove tags; one that is not there is no error."""
         removed = frozenset(texts(call.parameters, "TagKeys") or ())
         await self._edit(
-            call, lambda tags: {k: v for k, v in tags.items() if k not in removed}
+            call,
+            lambda tags: whole({k: v for k, v in tags.items() if k not in removed}),
         )
         return {}
 
