@@ -151,6 +151,24 @@ def test_duplicates_at_once_have_one_effect(
     assert 1 == effects.read()["at once"]
 
 
+def test_events_for_later_have_the_same_keys(
+    lambda_: Any, arn: str, effects: Effects
+) -> None:
+    """Sent twice and called twice: whoever is first, one effect."""
+    event = {"id": "later", "seconds": 0.2}
+    payload = json.dumps(event).encode()
+    for _ in range(2):
+        sent = lambda_.invoke(FunctionName=arn, InvocationType="Event", Payload=payload)
+        assert 202 == sent["StatusCode"]
+    end = time.monotonic() + PATIENCE
+    while not effects.read(wait=1)["later"]:
+        assert time.monotonic() < end
+    told, mark = _call(lambda_, "once", event)
+    assert mark == "stored"
+    assert (told, "stored") == _call(lambda_, "once", event)
+    assert 1 == effects.read()["later"]
+
+
 def test_another_event_under_a_key_is_refused_and_recorded(
     lambda_: Any, own: Any, effects: Effects
 ) -> None:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from casemate.core.call import Admitted, Inside, Sender, Sound
 from casemate.core.errors import Invalid, NotFound, Throttled, TooLarge
 from casemate.core.operation import Noted, Scope
 from casemate.services.lambda_.idempotency.once import MISMATCH, NO_KEY, OnceLimits
 from casemate.services.lambda_.idempotency.policy import EXPIRES_TAG, KEY_TAG
 from casemate.services.lambda_.settings import ONCE_EVENT, FunctionSettings
-from unit.services.calls import ACCOUNT, OTHER_ACCOUNT, REGION
+from unit.services.calls import (
+    ACCOUNT,
+    OTHER_ACCOUNT,
+    REGION,
+    admitted,
+    session_of,
+)
 from unit.services.lambda_.test_functions import run
 from unit.services.lambda_world import World, composed
 
@@ -285,6 +293,19 @@ def test_events_of_a_function_with_a_policy_are_bounded(tmp_path: Path) -> None:
     run(tmp_path, law)
 
 
+def test_a_stream_is_no_way_around_a_policy(tmp_path: Path) -> None:
+    """It is refused by name, and runs nothing."""
+
+    async def law(w: World) -> None:
+        await w.made()
+        await put(w)
+        with pytest.raises(Invalid, match="idempotency policy"):
+            await w.call("InvokeWithResponseStream", **F, Payload=b'{"id": 1}')
+        assert w.cells.ran == []
+
+    run(tmp_path, law)
+
+
 def test_a_dry_run_asks_for_no_key(tmp_path: Path) -> None:
     """It runs nothing, so it is nobody's first."""
 
@@ -322,6 +343,35 @@ def test_r16_no_function_and_no_account_gets_anothers_answer(tmp_path: Path) -> 
         await w.made()
         await put(w)
         assert not is_stored(await invoke(w, event))
+
+    run(tmp_path, law)
+
+
+def test_r16_what_is_done_later_has_its_senders_keys(tmp_path: Path) -> None:
+    """Lambda runs it for the function's account, and another account sent it."""
+
+    async def law(w: World) -> None:
+        await w.made()
+        await put(w)
+        event = {"FunctionName": ARN, "Payload": b'{"id": "k"}'}
+        assert not is_stored(await w.call("Invoke", **event))
+        operation = w.call.operations["Invoke"]
+
+        def sent_by(account: str) -> Admitted:
+            call = admitted(operation, event)
+            sender = Sender(principal=session_of(account=account))
+            claim = Inside(
+                service="lambda.amazonaws.com", account=ACCOUNT, sender=sender
+            )
+            known = replace(call.known, arrival=replace(call.arrival, claim=claim))
+            return Admitted(
+                sound=Sound(allowed=replace(call.sound.allowed, known=known))
+            )
+
+        for _ in range(2):
+            assert is_stored(await operation.method(sent_by(ACCOUNT)))
+        assert not is_stored(await operation.method(sent_by(OTHER_ACCOUNT)))
+        assert is_stored(await operation.method(sent_by(OTHER_ACCOUNT)))
 
     run(tmp_path, law)
 
