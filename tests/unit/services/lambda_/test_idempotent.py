@@ -40,7 +40,7 @@ async def invoke(w: World, event: object, **more: object) -> Mapping[str, object
     return await w.call("Invoke", **{**F, "Payload": payload, **more})
 
 
-def is_stored(answer: Mapping[str, object]) -> bool:
+def is_stored(answer: object) -> bool:
     """Tell whether an answer is an earlier call's: in the header and the record."""
     told = isinstance(answer, Noted) and answer.notes["idempotency"] == "stored"
     if told:
