@@ -259,6 +259,7 @@ def compose(site: Site) -> House:
         ),
         platform=status,
         quarantine=QuarantineKeeper(quarantine=quarantine, intake=intake),
+        residues=functions.residues,
     )
     iam = Iam(
         records=store.records,

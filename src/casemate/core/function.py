@@ -10,6 +10,19 @@ from typing import Protocol, final
 from casemate.core.call import Trace
 
 
+class Residue(StrEnum):
+    """
+    What one event of a function may leave in a cell for the next.
+
+    KEEP: all of it, as on AWS.  WIPE: nothing in `/tmp`, and no process but the
+    runtime's own.  FRESH: nothing, for each event has a cell of its own.
+    """
+
+    KEEP = "keep"
+    WIPE = "wipe"
+    FRESH = "fresh"
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionVersion:
@@ -44,6 +57,7 @@ class FunctionVersion:
     log_format: str = "Text"
     line: str = ""
     layers: tuple[str, ...] = ()
+    residue: Residue = Residue.KEEP
 
 
 class Sink(Protocol):

@@ -50,6 +50,7 @@ class Counts:
     closed: int = 0
     reaped: int = 0
     evicted: int = 0
+    not_reused: int = 0
     refill_failures: int = 0
     close_failures: int = 0
     dropped_frames: int = 0
@@ -165,6 +166,8 @@ class Pool:
     def release(self, cell: Cell) -> None:
         """Take a cell back after an invocation, to be used again or destroyed."""
         if cell.key is None or not self._is_fit(cell) or self._shut:
+            if cell.life.stage is Stage.IDLE and not cell.may_serve_again:
+                self.counts.not_reused += 1
             self.destroy(cell)
             return
         self._idle.setdefault(cell.key, []).append(cell)
@@ -338,6 +341,7 @@ class Pool:
             cell.life.stage is Stage.IDLE
             and not cell.retired
             and age < self._settings.life
+            and cell.may_serve_again
         )
 
     def _freeze(self, cell: Cell) -> None:

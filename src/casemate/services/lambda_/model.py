@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import final
 
-from casemate.core.function import FunctionVersion
+from casemate.core.function import FunctionVersion, Residue
 from casemate.services.lambda_.names import LATEST, FunctionRef
 from casemate.services.lambda_.state import Life, State
 
@@ -191,6 +191,22 @@ class Reserved:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Residual:
+    """What events of a function may leave for each other, in all its versions."""
+
+    account: str
+    region: str
+    name: str
+    residue: Residue
+
+    @property
+    def ref(self) -> FunctionRef:
+        """Give the reference of its function."""
+        return FunctionRef(account=self.account, region=self.region, name=self.name)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
     """
     A function, with all that goes when it goes.
@@ -240,11 +256,13 @@ def is_number(qualifier: str) -> bool:
     return _NUMBER.fullmatch(qualifier) is not None
 
 
-def runnable(shown: Function | Version, *, line: str = "") -> FunctionVersion | None:
+def runnable(
+    shown: Function | Version, *, line: str = "", residue: Residue = Residue.KEEP
+) -> FunctionVersion | None:
     """
     Give what a cell needs to run it; None if it is not Active.
 
-    line: as `FunctionVersion` has it.
+    line, residue: as `FunctionVersion` has them.
     """
     build = shown.build if isinstance(shown, Version) else shown.serving
     if build is None or shown.life.state is not State.ACTIVE:
@@ -271,4 +289,5 @@ def runnable(shown: Function | Version, *, line: str = "") -> FunctionVersion | 
         log_format=configuration.log_format,
         line=line,
         layers=build.layers,
+        residue=residue,
     )

@@ -36,6 +36,7 @@ from casemate.services.lambda_.ports import (
     Runtimes,
 )
 from casemate.services.lambda_.reservations import Reservations, Share
+from casemate.services.lambda_.residues import Residues
 from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.settle import Settler
 from casemate.services.lambda_.store import Store
@@ -62,6 +63,7 @@ class LambdaService:
     settler: Settler
     reservations: Reservations
     plans: Plans
+    residues: Residues
 
     @classmethod
     def compose(
@@ -179,6 +181,7 @@ class LambdaService:
             settler=settler,
             reservations=reservations,
             plans=Plans(directory=directory, configs=configs),
+            residues=Residues(store=store, run=run),
         )
 
     def share(self, parameters: Parameters, scope: Scope) -> Share | None:
