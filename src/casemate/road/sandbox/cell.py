@@ -147,7 +147,7 @@ class Cell:
 
     @property
     def may_serve_again(self) -> bool:
-        """Say whether what the cell has run leaves nothing that its function forbids."""
+        """Say whether nothing is left in it that its function forbids."""
         match self.key and self.key.residue:
             case Residue.KEEP:
                 return True

@@ -14,10 +14,10 @@ What is kept of functions, under which keys, and what a change of it writes.
     SHARED   lambda.work       ACCOUNT/REGION/NAME/SHA256/TASK {}
 
 A function is one record, so its code, policy and tags go and change as one.
-Its versions, aliases, reserved concurrency and residue policy are records of their own, and
-every change of one of them writes the function's record in the same commit,
-whatever is in it: so the function's revision guards them all, and who watches
-functions hears of all.
+Its versions, aliases, reserved concurrency and residue policy are records of
+their own, and every change of one of them writes the function's record in the
+same commit, whatever is in it: so the function's revision guards them all, and
+who watches functions hears of all.
 
 `lambda.packages` says which functions and versions hold on to which package; it
 changes in the same commit as they do.  `lambda.work` is written before the first

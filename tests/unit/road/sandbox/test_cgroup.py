@@ -103,9 +103,7 @@ def test_one_process_and_an_empty_tmp_are_clean(
 ) -> None:
     """No process at all is no cell that could be used."""
     emptied(scratch[0])
-    made = group(
-        tmp_path, 1, MIB, processes=processes, files=0, shmem=0, swap=0
-    )
+    made = group(tmp_path, 1, MIB, processes=processes, files=0, shmem=0, swap=0)
     assert not made.is_clean()  # it has no `/tmp` yet
     made.weigh(scratch[1])
     assert clean is made.is_clean()
