@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol, final
 
-from casemate.core.function import Ending, FunctionVersion
+from casemate.core.function import Ending, FunctionVersion, Split
 
 MARK: Final = "[function] "
 LINE_LIMIT: Final = 256 * 1024
@@ -148,6 +148,7 @@ class Report(NamedTuple):
     init: float | None
     ending: Ending
     error_type: str = ""
+    split: Split | None = None
 
 
 @final
@@ -220,7 +221,7 @@ class PlatformLines:
         """Write REPORT."""
         status = _STATUS[report.ending]
         if self._json:
-            return _record(at, "platform.report", _report_record(report, status))
+            return _record(at, "platform.report", _report_record(at, report, status))
         text = (
             f"REPORT RequestId: {report.request_id}\t"
             f"Duration: {report.duration:.2f} ms\t"
@@ -248,7 +249,7 @@ _STATUS: Final[Mapping[Ending, str]] = {
 }
 
 
-def _report_record(report: Report, status: str) -> dict[str, object]:
+def _report_record(at: float, report: Report, status: str) -> dict[str, object]:
     metrics: dict[str, object] = {
         "durationMs": round(report.duration, 3),
         "billedDurationMs": report.billed,
@@ -264,7 +265,27 @@ def _report_record(report: Report, status: str) -> dict[str, object]:
     }
     if report.error_type:
         record["errorType"] = report.error_type
+    if report.split is not None:
+        record["spans"] = _spans(at, report.split)
     return record
+
+
+def _spans(at: float, split: Split) -> list[dict[str, object]]:
+    """
+    Write a cold start as spans of a report, which are AWS's own form of such facts.
+
+    at: epoch seconds of the end; the stages come right after each other.  The text
+    format has no place for them: programs read REPORT field by field.
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
+    """
+    stages = split.stages()
+    start = at - sum(ms for _, ms in stages) / 1000
+    spans: list[dict[str, object]] = []
+    for name, ms in stages:
+        span = {"name": name, "start": stamp(start), "durationMs": round(ms, 3)}
+        spans.append(span)
+        start += ms / 1000
+    return spans
 
 
 def stamp(at: float) -> str:

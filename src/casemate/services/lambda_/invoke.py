@@ -23,8 +23,8 @@ import orjson
 from casemate.core.call import Admitted
 from casemate.core.clock import Clock
 from casemate.core.errors import Invalid, TooLarge
-from casemate.core.function import FunctionVersion, Invocation
-from casemate.core.operation import operation
+from casemate.core.function import FunctionVersion, Invocation, InvocationResult
+from casemate.core.operation import Told, operation
 from casemate.services.lambda_ import declared
 from casemate.services.lambda_.directory import Deployed, Directory
 from casemate.services.lambda_.functions import present
@@ -91,7 +91,7 @@ class Invoking:
         body_limit=BODY_LIMIT,
         errors=ERRORS,
     )
-    async def invoke(self, call: Admitted) -> Mapping[str, object]:
+    async def invoke(self, call: Admitted) -> Mapping[str, object] | Told:
         """Run a function and give its answer; a dry run only says that one may."""
         asked = self.asked(call, declared.INVOKE_ONLY)
         if asked.kind == "Event":
@@ -109,7 +109,7 @@ class Invoking:
             answer["FunctionError"] = result.error
         if invocation.want_log_tail:
             answer["LogResult"] = base64.b64encode(result.log_tail).decode("ascii")
-        return answer
+        return Told(result=answer, notes=notes(result))
 
     def asked(self, call: Admitted, only: Mapping[str, tuple[object, ...]]) -> Asked:
         """
@@ -164,6 +164,16 @@ class Invoking:
         if deployed.weight and self.chance() < deployed.weight:
             return deployed.second
         return deployed.version
+
+
+def notes(result: InvocationResult) -> dict[str, object]:
+    """Say for the record what the answer does not: where a cold start's time went."""
+    told: dict[str, object] = {}
+    if result.error is not None:
+        told["functionError"] = result.error
+    if result.split is not None:
+        told["start"] = {name: round(ms, 3) for name, ms in result.split.stages()}
+    return told
 
 
 def checked(payload: bytes) -> bytes:
