@@ -36,6 +36,8 @@ class FunctionVersion:
     log_group: its name in CloudWatch Logs.  layers: the digests of the packages
     that are /opt together, the last on top.  line: in which of its account's
     lines its calls wait for a cell; empty for the one that most share.
+    per_tenant: a cell serves one tenant id of the application's only, that of its
+    first event; then `tenant` is that id, and never empty where it is run.
     """
 
     account: str
@@ -58,6 +60,8 @@ class FunctionVersion:
     line: str = ""
     layers: tuple[str, ...] = ()
     residue: Residue = Residue.KEEP
+    per_tenant: bool = False
+    tenant: str = ""
 
 
 class Sink(Protocol):

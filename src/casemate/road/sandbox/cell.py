@@ -54,6 +54,7 @@ class Key(NamedTuple):
     revision: str
     role_id: str
     residue: Residue
+    tenant: str
 
 
 def key_of(function: FunctionVersion) -> Key:
@@ -65,6 +66,7 @@ def key_of(function: FunctionVersion) -> Key:
         function.revision,
         function.role_id,
         function.residue,
+        function.tenant,
     )
 
 

@@ -21,7 +21,7 @@ from secrets import token_hex
 from typing import Final, Protocol, final
 
 from casemate.core.clock import Clock
-from casemate.core.errors import Unavailable
+from casemate.core.errors import Invalid, Unavailable
 from casemate.core.function import (
     Ending,
     FunctionVersion,
@@ -186,8 +186,12 @@ class Sandbox:
 
         Raises Throttled and Unavailable when there is no cell for it, and what
         the code and credentials ports raise; what the function does wrong is a
-        result.
+        result.  Raises Invalid for an event without a tenant id where each is of
+        one, whoever its source is, and the other way round.
         """
+        function = invocation.function
+        if function.per_tenant is not bool(function.tenant):
+            raise Invalid("the event and its function do not agree on a tenant id")
         self._running += 1
         self._quiet.clear()
         try:
@@ -308,6 +312,7 @@ class Sandbox:
             client_context=invocation.client_context,
             payload=invocation.payload,
             inflow=inflow,
+            tenant=function.tenant,
         )
         before = time.perf_counter()
         try:

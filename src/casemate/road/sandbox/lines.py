@@ -203,7 +203,7 @@ class PlatformLines:
         version = self.function.version
         if self._json:
             record = {"requestId": request_id, "version": version}
-            return _record(at, "platform.start", record)
+            return _record(at, "platform.start", record | self._tenant())
         return f"START RequestId: {request_id} Version: {version}"
 
     def end(self, request_id: str) -> str | None:
@@ -214,14 +214,20 @@ class PlatformLines:
         """Write what the platform saw: a timeout or an exit."""
         if self._json:
             record = {"requestId": request_id, "message": text}
-            return _record(at, "platform.runtimeDone", record)
+            return _record(at, "platform.runtimeDone", record | self._tenant())
         return text
+
+    def _tenant(self) -> dict[str, str]:
+        """Name the tenant id; AWS has it in the JSON format only."""
+        tenant = self.function.tenant
+        return {"tenantId": tenant} if tenant else {}
 
     def report(self, at: float, report: Report) -> str:
         """Write REPORT."""
         status = _STATUS[report.ending]
         if self._json:
-            return _record(at, "platform.report", _report_record(at, report, status))
+            told = _report_record(at, report, status) | self._tenant()
+            return _record(at, "platform.report", told)
         text = (
             f"REPORT RequestId: {report.request_id}\t"
             f"Duration: {report.duration:.2f} ms\t"

@@ -171,6 +171,8 @@ class Pool:
             self.destroy(cell)
             return
         self._idle.setdefault(cell.key, []).append(cell)
+        if cell.key.tenant:
+            self._bound_tenants(cell.key.arn)
         if self._room:
             self._room.serve(self._find)
 
@@ -319,16 +321,26 @@ class Pool:
         if self._total() >= self._settings.max_cells:
             self._evict()
 
+    def _bound_tenants(self, arn: str) -> None:
+        """Let the tenant ids go whose cells were used least recently, past a number."""
+        while True:
+            mine = [key for key in self._idle if key.arn == arn and key.tenant]
+            if len({key.tenant for key in mine}) <= self._settings.idle_tenants:
+                return
+            self._destroy_oldest([cell for key in mine for cell in self._idle[key]])
+
     def _evict(self) -> bool:
         """Destroy the idle cell that was used least recently; False if none is."""
         idle = [cell for stack in self._idle.values() for cell in stack]
-        if not idle:
-            return False
+        if idle:
+            self._destroy_oldest(idle)
+        return bool(idle)
+
+    def _destroy_oldest(self, idle: list[Cell]) -> None:
         oldest = min(idle, key=lambda cell: cell.used_at)
         self.counts.evicted += 1
         self._forget_idle(oldest)
         self.destroy(oldest)
-        return True
 
     def _why_not(self, runtime: str) -> Exception:
         if self._back_off.get(runtime):

@@ -14,7 +14,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -24,7 +24,7 @@ from casemate.core.call import Admitted
 from casemate.core.clock import Clock
 from casemate.core.errors import Invalid, TooLarge
 from casemate.core.function import FunctionVersion, Invocation, InvocationResult
-from casemate.core.operation import Told, operation
+from casemate.core.operation import Parameters, Told, operation
 from casemate.services.lambda_ import declared
 from casemate.services.lambda_.directory import Deployed, Directory
 from casemate.services.lambda_.functions import present
@@ -54,14 +54,26 @@ ERRORS: Final = (
     "TooManyRequestsException",
 )
 
+_TENANT: Final = 256
+_TENANT_CHARACTERS: Final = frozenset(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/=+-@ "
+)
+"""AWS's own; none of them can break a header or a line of a log."""
+
 _well_formed = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is asked for.  kind: the invocation type.  payload: sound JSON."""
+    """
+    What is asked for.
+
+    kind: the invocation type.  payload: sound JSON.  tenant: whose event it is, or
+    empty where cells serve all.
+    """
 
     kind: str
+    tenant: str
     ref: FunctionRef
     deployed: Deployed
     payload: bytes
@@ -123,7 +135,13 @@ class Invoking:
             raise invalid(f"`InvocationType` `{kind[:32]}` is not here yet")
         ref, deployed = present(self.directory, call)
         payload = checked(octets(parameters, "Payload") or b"")
-        return Asked(kind=kind, ref=ref, deployed=deployed, payload=payload)
+        return Asked(
+            kind=kind,
+            tenant=tenant_of(parameters, deployed),
+            ref=ref,
+            deployed=deployed,
+            payload=payload,
+        )
 
     async def prepare(self, call: Admitted, asked: Asked) -> Invocation | None:
         """Make the invocation; None for a dry run.  Raises Invalid, Conflict."""
@@ -134,6 +152,8 @@ class Invoking:
         version = self._chosen(asked.deployed)
         if version is None:
             version = await self._awaited(asked.ref, asked.deployed)
+        if asked.tenant:
+            version = replace(version, tenant=asked.tenant)
         return Invocation(
             id=call.arrival.id,
             function=version,
@@ -174,6 +194,31 @@ def notes(result: InvocationResult) -> dict[str, object]:
     if result.split is not None:
         told["start"] = {name: round(ms, 3) for name, ms in result.split.stages()}
     return told
+
+
+def tenant_of(parameters: Parameters, deployed: Deployed) -> str:
+    """
+    Give the tenant id that an event is for; empty where cells serve all.
+
+    A function has it for life whether its events are of tenants, so all its
+    versions agree.  Raises Invalid.
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/tenant-isolation-troubleshooting.html
+    """
+    given = text(parameters, "TenantId") or ""
+    isolated = deployed.function.wanted.configuration.per_tenant
+    if isolated and not given:
+        raise invalid(
+            "The invoked function is enabled with tenancy configuration. Add a valid "
+            "tenant ID in your request and try again."
+        )
+    if given and not isolated:
+        raise invalid(
+            "The invoked function is not enabled with tenancy configuration. Remove "
+            "the tenant ID from your request and try again."
+        )
+    if len(given) > _TENANT or not _TENANT_CHARACTERS.issuperset(given):
+        raise invalid(f"`TenantId` `{given[:_TENANT]}` is not a tenant ID")
+    return given
 
 
 def checked(payload: bytes) -> bytes:

@@ -37,6 +37,7 @@ class Configuration:
 
     memory_mb, ephemeral_mb: MiB; timeout: seconds.  role_id: the unique id of
     the role when it was given, so a role re-created under its name is another.
+    per_tenant: it was made with tenant isolation, which nothing changes.
     layers: in the order in which they lie on each other.
     dead_letter: the ARN of a queue for events that failed; empty for none.
     """
@@ -54,6 +55,7 @@ class Configuration:
     log_format: str
     architecture: str
     layers: tuple[Layered, ...] = ()
+    per_tenant: bool = False
     dead_letter: str = ""
 
 
@@ -290,4 +292,5 @@ def runnable(
         line=line,
         layers=build.layers,
         residue=residue,
+        per_tenant=configuration.per_tenant,
     )
