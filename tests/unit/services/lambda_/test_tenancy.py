@@ -11,14 +11,13 @@ from unit.services.lambda_.test_functions import run
 from unit.services.lambda_world import World
 
 PER_TENANT = {"TenantIsolationMode": "PER_TENANT"}
-ISOLATED = {"TenancyConfig": PER_TENANT}
 
 
 def test_tenancy_is_shown_and_stays(tmp_path: Path) -> None:
     """Of the function and its versions, whatever else changes."""
 
     async def law(w: World) -> None:
-        made = await w.made(**ISOLATED)
+        made = await w.made(TenancyConfig=PER_TENANT)
         assert PER_TENANT == made["TenancyConfig"]
         await w.call("UpdateFunctionConfiguration", FunctionName="f", Timeout=9)
         await w.settled()
@@ -63,7 +62,7 @@ def test_an_event_runs_for_its_tenant(tmp_path: Path, tenant: str) -> None:
     """At once or later, by any qualifier."""
 
     async def law(w: World) -> None:
-        await w.made(**ISOLATED)
+        await w.made(TenancyConfig=PER_TENANT)
         await w.call("PublishVersion", FunctionName="f")
         await w.settled()
         for qualifier in ("$LATEST", "1"):
@@ -86,7 +85,7 @@ def test_an_event_must_say_whose_it_is(tmp_path: Path, kind: str) -> None:
     """And where cells serve all, it must not; neither runs nor waits."""
 
     async def law(w: World) -> None:
-        await w.made(**ISOLATED)
+        await w.made(TenancyConfig=PER_TENANT)
         await w.made("g")
         with pytest.raises(Invalid, match=r"Add a valid tenant ID") as refused:
             await w.call("Invoke", FunctionName="f", InvocationType=kind)
@@ -106,7 +105,7 @@ def test_what_is_no_tenant_id_is_refused(tmp_path: Path, tenant: str) -> None:
     """Nothing that could break a header or a line reaches a cell."""
 
     async def law(w: World) -> None:
-        await w.made(**ISOLATED)
+        await w.made(TenancyConfig=PER_TENANT)
         with pytest.raises(Invalid, match="is not a tenant ID"):
             await w.call("Invoke", FunctionName="f", TenantId=tenant)
         assert [] == w.cells.ran
