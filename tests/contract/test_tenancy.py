@@ -68,6 +68,17 @@ def test_an_event_for_later_keeps_its_tenant(
     assert ["seen ['later']"] == found
 
 
+def test_a_streamed_answer_is_of_its_tenant(lambda_: Any, isolated: str) -> None:
+    """The same cell that serves the tenant's other events; without one, refused."""
+    named = {"FunctionName": isolated}
+    told = lambda_.invoke_with_response_stream(**named, TenantId="streamed")
+    chunks = [event.get("PayloadChunk", {}) for event in told["EventStream"]]
+    answer = b"".join(chunk.get("Payload", b"") for chunk in chunks)
+    assert ["streamed"] == json.loads(answer)
+    with pytest.raises(lambda_.exceptions.InvalidParameterValueException):
+        lambda_.invoke_with_response_stream(**named)
+
+
 def _lines(logs: Any, name: str, word: str) -> list[str]:
     told = logs.filter_log_events(
         logGroupName=f"/aws/lambda/{name}", filterPattern=f'"{word}"'

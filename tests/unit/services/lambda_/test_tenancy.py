@@ -94,6 +94,10 @@ def test_an_event_must_say_whose_it_is(tmp_path: Path, kind: str) -> None:
             await w.call(
                 "Invoke", FunctionName="g", InvocationType=kind, TenantId="blue"
             )
+        with pytest.raises(Invalid, match=r"Add a valid tenant ID"):
+            await w.call("InvokeWithResponseStream", FunctionName="f")
+        with pytest.raises(Invalid, match=r"Remove the tenant ID"):
+            await w.call("InvokeWithResponseStream", FunctionName="g", TenantId="b")
         assert [] == w.cells.ran
         assert [] == w.taken.events
 
