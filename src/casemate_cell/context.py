@@ -74,7 +74,7 @@ class LambdaContext:
         self.memory_limit_in_mb = str(function["memory_mb"])
         self.function_version = function["version"]
         self.invoked_function_arn = order.arn
-        self.tenant_id = None
+        self.tenant_id = function.get("tenant_id") or None
         self.client_context = _client_context(order.client_context)
         self.identity = CognitoIdentity()
         self._epoch_deadline_time_in_ms = order.deadline

@@ -21,6 +21,7 @@ _TEXT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(messag
 _SECONDS = "%Y-%m-%dT%H:%M:%S"
 _OWN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
     "aws_request_id",
+    "tenant_id",
     "message",
     "asctime",
     "exc_text",
@@ -28,7 +29,7 @@ _OWN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
 
 
 class LambdaLoggerFilter(logging.Filter):
-    """Put the id of the invocation on each record."""
+    """Put the ids of the invocation and of its tenant on each record."""
 
     def __init__(self, running: Running) -> None:
         super().__init__()
@@ -37,6 +38,8 @@ class LambdaLoggerFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep every record."""
         record.aws_request_id = self._running.request_id
+        if self._running.tenant_id:
+            record.tenant_id = self._running.tenant_id
         return True
 
 
@@ -64,6 +67,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "requestId": getattr(record, "aws_request_id", ""),
         }
+        if tenant_id := getattr(record, "tenant_id", None):
+            members["tenantId"] = tenant_id
         if record.exc_info and record.exc_info[0]:
             members["stackTrace"] = traceback.format_tb(record.exc_info[2])
             members["errorType"] = record.exc_info[0].__name__

@@ -38,12 +38,13 @@ def get_ready() -> None:
 
 
 class Running:
-    """Which invocation runs, for the log."""
+    """Which invocation runs and whose, for the log."""
 
-    __slots__ = ("request_id",)
+    __slots__ = ("request_id", "tenant_id")
 
-    def __init__(self) -> None:
+    def __init__(self, tenant_id: str) -> None:
         self.request_id = ""
+        self.tenant_id = tenant_id
 
 
 class Started:
@@ -54,7 +55,7 @@ class Started:
         self.function: dict[str, object] = dict(words["function"])  # type: ignore[call-overload] # the node's
         self.as_json = str(self.function["log_format"]).upper() == "JSON"
         self.run: Handler | None = None
-        self.running = Running()
+        self.running = Running(str(self.function.get("tenant_id") or ""))
         environment: dict[str, str] = dict(words["environment"])  # type: ignore[call-overload] # the node's
         self._log_level = environment.get("AWS_LAMBDA_LOG_LEVEL", "")
         self._handler_name = str(words["handler"])

@@ -33,6 +33,7 @@ SHARED: Final = {
         "memory_stat": ("memory", "memory.stat"),
         "memory_events": ("memory", "memory.oom_control"),
         "freezer": ("freezer", "freezer.state"),
+        "processes": ("freezer", "cgroup.procs"),
     },
     2: {
         "memory_peak": ("", "memory.peak"),
@@ -40,6 +41,7 @@ SHARED: Final = {
         "memory_stat": ("", "memory.stat"),
         "memory_events": ("", "memory.events"),
         "freezer": ("", "cgroup.freeze"),
+        "processes": ("", "cgroup.procs"),
     },
 }
 

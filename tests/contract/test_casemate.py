@@ -30,6 +30,11 @@ def test_every_operation_answers(
         got = own.get_idempotency_policy(FunctionName=there)
         own.delete_idempotency_policy(FunctionName=there)
         assert put["FunctionArn"] == got["FunctionArn"]
+        arn = lambda_.get_function_configuration(FunctionName=there)["FunctionArn"]
+        put = own.put_residue_policy(FunctionArn=arn, Policy="wipe")
+        assert (arn, "wipe") == (put["FunctionArn"], put["Policy"])
+        assert "wipe" == own.get_residue_policy(FunctionArn=arn)["Policy"]
+        own.delete_residue_policy(FunctionArn=arn)
         assert own.get_status()["Runtimes"]
         names = {runtime["Name"] for runtime in own.list_runtimes()["Runtimes"]}
         assert "python3.11" in names

@@ -94,6 +94,11 @@ class InsideCalls:
         return operation
 
 
+def _invoke(event: AsyncEvent) -> Parameters:
+    given = {"FunctionName": event.invoked, "Payload": event.payload}
+    return {**given, "TenantId": event.tenant} if event.tenant else given
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRuns:
@@ -106,7 +111,7 @@ class EventRuns:
         outcome = await self.calls(
             "lambda",
             "Invoke",
-            {"FunctionName": event.invoked, "Payload": event.payload},
+            _invoke(event),
             claim=Inside(
                 service=SERVICE,
                 account=event.account,

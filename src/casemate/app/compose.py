@@ -30,6 +30,7 @@ from casemate.app.neighbours import (
     CellCredentials,
     Cells,
     Checkpoints,
+    ColdStarts,
     FunctionShares,
     NewKeys,
     RoleRights,
@@ -203,12 +204,14 @@ def compose(site: Site) -> House:
         settings=QueueSettings(endpoint=settings.endpoint),
         region=settings.region,
     )
+    metrics = Metrics()
     sandbox = Sandbox(
         warden=site.warden,
         settings=_sandbox_settings(settings),
         code=StoredCode(blobs=store.blobs),
         credentials=CellCredentials(keys=new_keys, clock=clock),
         lines=logs.intake,
+        started=ColdStarts(metrics=metrics),
         clock=clock,
     )
     witness = None if site.witness is None else Witness(site.witness)
@@ -259,6 +262,7 @@ def compose(site: Site) -> House:
         ),
         platform=status,
         quarantine=QuarantineKeeper(quarantine=quarantine, intake=intake),
+        residues=functions.residues,
     )
     iam = Iam(
         records=store.records,
@@ -279,7 +283,6 @@ def compose(site: Site) -> House:
     codecs = {name: load(name, MODELS) for name in _SERVICES}
     rules = ModelRules(codecs=codecs)
     rules.prove(operations)
-    metrics = Metrics()
     replays = Replays(since=clock.now()) if settings.replay == "refuse" else None
     admit = Admit(
         limits=_LIMITS, shares=FunctionShares(functions=functions), clock=clock

@@ -17,6 +17,7 @@ _WHOLE: Final = (
     "late_answers",
     "cold",
     "warm",
+    "not_reused",
     "refill_failures",
     "close_failures",
 )

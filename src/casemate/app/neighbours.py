@@ -16,12 +16,18 @@ from casemate.core.arn import Arn
 from casemate.core.call import Sound, asker
 from casemate.core.clock import Clock
 from casemate.core.errors import Unavailable
-from casemate.core.function import FunctionVersion, Invocation, InvocationResult
+from casemate.core.function import (
+    FunctionVersion,
+    Invocation,
+    InvocationResult,
+    Split,
+)
 from casemate.core.principal import Kind, Principal
 from casemate.core.session import SessionClaims
 from casemate.policy import iam
 from casemate.road.authn.room import RefusedKeyError
 from casemate.road.record.ledger import UnsignedError
+from casemate.road.record.metrics import Metrics
 from casemate.road.sandbox.invoke import Sandbox
 from casemate.road.sandbox.trees import Unpacked
 from casemate.seal.keyholder import (
@@ -228,6 +234,19 @@ class Cells:
     ) -> None:
         """Stop using a function's cells, but those of the revision to keep."""
         self.sandbox.retire(arn, version=version, keep=keep)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColdStarts:
+    """Cold starts, as the metrics count them."""
+
+    metrics: Metrics
+
+    def __call__(self, split: Split) -> None:
+        """Count each stage of one."""
+        for name, milliseconds in split.stages():
+            self.metrics.stage(name, milliseconds / 1000)
 
 
 @final

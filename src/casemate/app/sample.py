@@ -18,6 +18,9 @@ _GIVEN: Final[Mapping[tuple[str, str], object]] = {
     ("lambda", "VersionNumber"): 1,
     ("lambda", "Resource"): f"arn:aws:lambda:{_REGION}:{_ACCOUNT}:function:Resource",
     ("lambda", "Role"): f"arn:aws:iam::{_ACCOUNT}:role/Role",
+    ("casemate", "FunctionArn"): (
+        f"arn:aws:lambda:{_REGION}:{_ACCOUNT}:function:FunctionName"
+    ),
     ("sqs", "QueueUrl"): f"https://host/{_ACCOUNT}/QueueName",
     ("sqs", "QueueOwnerAWSAccountId"): _ACCOUNT,
     ("logs", "resourceArn"): f"arn:aws:logs:{_REGION}:{_ACCOUNT}:log-group:resourceArn",

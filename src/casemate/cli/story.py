@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from casemate.cli.terminal import flat
+
+_STAGES: Final = ("package", "queue", "assign", "init", "handler")
+"""Of a cold start, in their order; the record's members have none."""
 
 
 def tell(told: Mapping[str, Any]) -> str:
@@ -38,6 +41,7 @@ def _lines(told: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         yield "remedy", evidence["remedy"]
     for room, microseconds in (house.get("rooms") or {}).items():
         yield "room", f"{room:<10}{microseconds:>10} µs"
+    yield from _cold((house.get("notes") or {}).get("start") or {})
     for written in told.get("LogLines") or ():
         yield "log", written
     if "Quarantined" in told:
@@ -46,6 +50,13 @@ def _lines(told: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         yield "audit", f"entry {told['Position']} of the chain"
     else:
         yield "audit", "waits to be written to the chain"
+
+
+def _cold(start: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Say where the time of a cold start went."""
+    for stage in _STAGES:
+        if stage in start:
+            yield "cold", f"{stage:<10}{float(start[stage]):>10.2f} ms"
 
 
 def _ending(record: Mapping[str, Any], house: Mapping[str, Any]) -> str:

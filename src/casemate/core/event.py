@@ -27,6 +27,7 @@ class AsyncEvent:
     function's ARN with a qualifier.  invoked: as the caller named it, perhaps
     without one.  payload: JSON.  sender: who must have the right at each run.
     trace: of the call that brought it; its hops count those that led here.
+    tenant: the application's own tenant id that it is for, or empty.
     """
 
     id: str
@@ -36,6 +37,7 @@ class AsyncEvent:
     payload: bytes
     sender: Sender
     trace: Trace
+    tenant: str = ""
 
     @property
     def function(self) -> str:

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Protocol, final
 
 from casemate.core.call import Trace
+
+
+class Residue(StrEnum):
+    """
+    What one event of a function may leave in a cell for the next.
+
+    KEEP: all of it, as on AWS.  WIPE: nothing in `/tmp`, and no process but the
+    runtime's own.  FRESH: nothing, for each event has a cell of its own.
+    """
+
+    KEEP = "keep"
+    WIPE = "wipe"
+    FRESH = "fresh"
 
 
 @final
@@ -23,6 +36,8 @@ class FunctionVersion:
     log_group: its name in CloudWatch Logs.  layers: the digests of the packages
     that are /opt together, the last on top.  line: in which of its account's
     lines its calls wait for a cell; empty for the one that most share.
+    per_tenant: a cell serves one tenant id of the application's only, that of its
+    first event; then `tenant` is that id, and never empty where it is run.
     """
 
     account: str
@@ -44,6 +59,9 @@ class FunctionVersion:
     log_format: str = "Text"
     line: str = ""
     layers: tuple[str, ...] = ()
+    residue: Residue = Residue.KEEP
+    per_tenant: bool = False
+    tenant: str = ""
 
 
 class Sink(Protocol):
@@ -103,6 +121,29 @@ class Ending(StrEnum):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """
+    Where the time of a cold start went: milliseconds, in the order of the stages.
+
+    package: it was read and unpacked, if it was not there.  queue: no cell was
+    free.  assign: the cell got code, `/tmp`, limits and credentials, while its
+    process became the function's.  init: the module was imported, or a runtime
+    began, up to its first `next`.  handler: the event ran.
+    """
+
+    package: float
+    queue: float
+    assign: float
+    init: float
+    handler: float = 0.0
+
+    def stages(self) -> tuple[tuple[str, float], ...]:
+        """Give each stage and its milliseconds, in order."""
+        return tuple((one.name, getattr(self, one.name)) for one in fields(self))
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InvocationResult:
     """
     What came of an invocation.
@@ -110,7 +151,8 @@ class InvocationResult:
     payload: the function's JSON, or the error document; empty if the answer went
     to the sink.  error: AWS's word for X-Amz-Function-Error (`Unhandled`), or
     None.  log_tail: at most 4,096 bytes, if asked for.  duration_ms, init_ms (None
-    on a warm cell): milliseconds.  max_memory_mb: MiB.
+    on a warm cell): milliseconds.  max_memory_mb: MiB.  split: of a cold start;
+    None on a warm cell.
     """
 
     payload: bytes
@@ -120,6 +162,7 @@ class InvocationResult:
     duration_ms: float = 0.0
     billed_ms: int = 0
     init_ms: float | None = None
+    split: Split | None = None
     max_memory_mb: int = 0
     log_stream: str = ""
     notes: Mapping[str, object] = field(default_factory=dict)

@@ -41,10 +41,16 @@ class Need:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """Output members, and what the record says besides."""
+    """
+    Output members, and what is said beside them.
+
+    notes: for the record.  headers: of the HTTP answer, in lower case; the model
+    of the service does not know them, and clients that do not look see nothing.
+    """
 
     result: Mapping[str, object]
     notes: Mapping[str, object]
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 Method = Callable[..., Awaitable[Mapping[str, object] | Told]]
@@ -125,27 +131,6 @@ class Operation:
     body_limit: int = 1_048_576
     errors: tuple[str, ...] = ()
     method: Method
-
-
-@final
-class Noted(dict[str, object]):
-    """
-    Output members, with what is said beside them.
-
-    notes: for the record.  headers: of the HTTP answer, in lower case; the model
-    of the service does not know them, and clients that do not look see nothing.
-    """
-
-    def __init__(
-        self,
-        members: Mapping[str, object],
-        *,
-        notes: Mapping[str, object],
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        super().__init__(members)
-        self.notes = notes
-        self.headers = headers
 
 
 _MARK = "__casemate_operation__"

@@ -232,6 +232,7 @@ function contextOf(headers, settle) {
     identity: undefined,
     invokedFunctionArn: headers["lambda-runtime-invoked-function-arn"],
     awsRequestId: headers["lambda-runtime-aws-request-id"],
+    tenantId: headers["lambda-runtime-aws-tenant-id"],
     getRemainingTimeInMillis: () => Math.max(0, deadline - Date.now()),
     succeed: (value) => settle({ value, now: true }),
     fail: (error) => settle({ error: error ?? new Error("handled"), failed: true, now: true }),

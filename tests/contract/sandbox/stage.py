@@ -17,7 +17,12 @@ import uvloop
 
 from casemate.core.call import Trace
 from casemate.core.clock import SystemClock
-from casemate.core.function import FunctionVersion, Invocation, InvocationResult
+from casemate.core.function import (
+    FunctionVersion,
+    Invocation,
+    InvocationResult,
+    Split,
+)
 from casemate.road.sandbox.invoke import Sandbox
 from casemate.road.sandbox.lines import Line
 from casemate.road.sandbox.settings import Settings
@@ -52,6 +57,7 @@ class Stage:
         self.streams: dict[str, FunctionVersion] = {}
         self.numbers = itertools.count()
         self.fetched: list[str] = []
+        self.splits: list[Split] = []
         settings = Settings(region="us-east-1", runtimes=RUNTIMES, **knobs)
         self.sandbox = Sandbox(
             warden=Warden(node),
@@ -59,6 +65,7 @@ class Stage:
             code=self.code,
             credentials=self.credentials,
             lines=self,
+            started=self.splits.append,
             clock=SystemClock(),
         )
         self.runner.run(self._start(egress))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from casemate.core.clock import SystemClock
 from casemate.core.errors import Invalid, Throttled, Unavailable
 from casemate.core.function import Ending
 from contract.sandbox.stage import Stage, package
@@ -465,3 +466,25 @@ def test_package_is_checked_in_a_workshop(stage: Stage) -> None:
     assert (counted.files, counted.bytes) == (1, 5)
     assert caught.value.code == "InvalidParameterValueException"
     assert "could leave the package" in caught.value.reason
+
+
+def test_a_cold_start_tells_where_its_time_went(stage: Stage) -> None:
+    """Each stage is measured, they are no more than the whole, and a warm call none."""
+    function = stage.python(
+        "import time\ntime.sleep(0.05)\ndef handler(event, context):\n time.sleep(0.02)"
+    )
+    before, told = SystemClock().monotonic(), len(stage.splits)
+    split = stage.invoke(function).split
+    whole = (SystemClock().monotonic() - before) * 1000
+
+    assert split is not None
+    stages = dict(split.stages())
+    assert ["package", "queue", "assign", "init", "handler"] == list(stages)
+    assert min(stages.values()) >= 0
+    assert split.package > 0  # it had to be unpacked
+    assert split.assign > 0
+    assert split.init >= 50
+    assert split.handler >= 20
+    assert sum(stages.values()) <= whole
+    assert stage.invoke(function).split is None
+    assert [split] == stage.splits[told:]

@@ -16,7 +16,7 @@ def test_a_closed_group_neither_reads_nor_writes_what_took_its_numbers() -> None
 
     The reader gets nothing, and no word of the freezer goes to another's file.
     """
-    spares = [os.open(os.devnull, os.O_RDWR) for _ in range(6)]
+    spares = [os.open(os.devnull, os.O_RDWR) for _ in range(7)]
     group = Cgroup(
         version=1,
         memory_peak=spares[0],
@@ -24,6 +24,7 @@ def test_a_closed_group_neither_reads_nor_writes_what_took_its_numbers() -> None
         memory_stat=spares[2],
         memory_events=spares[3],
         freezer=spares[4],
+        processes=spares[6],
     )
     group.weigh(spares[5])
     group.close()

@@ -149,6 +149,15 @@ def must_declare(operation: Operation, code: str) -> None:
     assert code in declared, f"{operation.name} does not declare {code}"
 
 
+class Answer(dict[str, object]):
+    """Output members, with what was said beside them."""
+
+    def __init__(self, told: Told) -> None:
+        super().__init__(told.result)
+        self.notes = told.notes
+        self.headers = told.headers
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
@@ -195,7 +204,7 @@ class Caller:
         )
         try:
             told = await operation.method(call)
-            return told.result if isinstance(told, Told) else told
+            return Answer(told) if isinstance(told, Told) else told
         except Refusal as refusal:
             must_declare(operation, refusal.code)
             raise

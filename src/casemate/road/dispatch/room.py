@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from casemate.core.call import Admitted, Outcome
-from casemate.core.operation import Noted, Told
+from casemate.core.operation import Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +22,10 @@ class Dispatch:
         """Run the operation's code; raise the Refusal that it raises."""
         result = await admitted.arrival.operation.method(admitted)
         if isinstance(result, Told):
-            return Outcome(result=result.result, notes=result.notes)
-        notes = _notes(result)
-        if isinstance(result, Noted):
             return Outcome(
-                result=result, notes={**notes, **result.notes}, headers=result.headers
+                result=result.result, notes=result.notes, headers=result.headers
             )
-        return Outcome(result=result, notes=notes)
+        return Outcome(result=result, notes=_notes(result))
 
 
 def _notes(result: Mapping[str, object]) -> Mapping[str, object]:

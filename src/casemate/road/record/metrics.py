@@ -53,6 +53,7 @@ class Metrics:
     _calls: dict[tuple[str, str, str], int] = field(default_factory=dict)
     _rooms: dict[str, _Histogram] = field(default_factory=dict)
     _whole: dict[str, _Histogram] = field(default_factory=dict)
+    _stages: dict[str, _Histogram] = field(default_factory=dict)
     _strangers: dict[str, int] = field(default_factory=dict)
 
     def call(self, service: str, operation: str, ending: str, seconds: float) -> None:
@@ -67,6 +68,10 @@ class Metrics:
         if histogram is None:
             histogram = self._rooms[name] = _Histogram()
         histogram.add(seconds)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Count the time that a cold start spent in a stage."""
+        self._stages.setdefault(name, _Histogram()).add(seconds)
 
     def stranger(self, reason: str) -> None:
         """Count a request that was refused before it was a call."""
@@ -90,6 +95,7 @@ class Metrics:
         )
         lines += _histograms("casemate_call_seconds", "service", self._whole)
         lines += _histograms("casemate_room_seconds", "room", self._rooms)
+        lines += _histograms("casemate_start_seconds", "stage", self._stages)
         for gauge in self.gauges:
             for name, value in gauge().items():
                 lines += [f"# TYPE casemate_{name} gauge", f"casemate_{name} {value:g}"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, final
 
 from casemate.core.clock import Clock
-from casemate.core.function import FunctionVersion
+from casemate.core.function import FunctionVersion, Residue
 from casemate.core.line import Answer
 from casemate.core.packets import close_all
 from casemate.road.sandbox.cgroup import Cgroup
@@ -41,6 +41,7 @@ _DESCRIPTORS: Final = (
     "memory_stat",
     "memory_events",
     "freezer",
+    "processes",
 )
 
 
@@ -52,6 +53,8 @@ class Key(NamedTuple):
     version: str
     revision: str
     role_id: str
+    residue: Residue
+    tenant: str
 
 
 def key_of(function: FunctionVersion) -> Key:
@@ -62,6 +65,8 @@ def key_of(function: FunctionVersion) -> Key:
         function.version,
         function.revision,
         function.role_id,
+        function.residue,
+        function.tenant,
     )
 
 
@@ -123,6 +128,7 @@ class Cell:
             memory_stat=files["memory_stat"],
             memory_events=files["memory_events"],
             freezer=files["freezer"],
+            processes=files["processes"],
         )
         self.log = CellLog(
             files["stdout"], files["stderr"], clock=clock, ended=self._silent
@@ -140,6 +146,17 @@ class Cell:
                 files["control"], files["api"], heard=self._heard, lost=self.lose
             )
         self._link: Link = self._frames or _given(self._shell)
+
+    @property
+    def may_serve_again(self) -> bool:
+        """Say whether nothing is left in it that its function forbids."""
+        match self.key and self.key.residue:
+            case Residue.KEEP:
+                return True
+            case Residue.WIPE:
+                return self.cgroup.is_clean()
+            case _:
+                return False
 
     async def boot(self, seconds: float) -> None:
         """Wait until the generic cell waits.  Raises WardenGoneError."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 _STAT_BYTES: Final = 8192
+_PROCESSES_BYTES: Final = 64  # room for more than one, which is all that is asked
 _FILES: Final = {1: b"total_cache", 2: b"file"}
 _SHARED: Final = {1: b"total_shmem", 2: b"shmem"}
 _SWAPPED: Final = b"total_swap"  # version 1 only; under 2 a cell has no swap
@@ -25,6 +26,7 @@ class Cgroup:
     The files of one cell's group.  version: 1 or 2.
 
     scratch: where to ask how full `/tmp` is; -1 before the cell has one.
+    empty: what it said of `/tmp` while nothing of a tenant's could be in it.
 
     Once closed it touches none of the descriptors: a cell that ends while its
     answer is on the way is asked for its figures afterwards, and by then the
@@ -37,7 +39,9 @@ class Cgroup:
     memory_stat: int
     memory_events: int
     freezer: int
+    processes: int
     scratch: int = -1
+    empty: tuple[int, int] = (0, 0)
     is_open: bool = True
 
     def freeze(self) -> None:
@@ -78,8 +82,24 @@ class Cgroup:
         """Take the descriptor that tells how full `/tmp` is."""
         if self.is_open:
             self.scratch = scratch
+            self.empty = _used(scratch)
         else:
             os.close(scratch)
+
+    def is_clean(self) -> bool:
+        """
+        Say whether `/tmp` is as it was given, and one process is left.
+
+        That one is the runtime's own: it is the first of the cell's pid
+        namespace, and with the first all others end.  A file that was removed
+        and is still open counts as there; a process that has ended does not.
+        """
+        if not self.is_open or self.scratch < 0:
+            return False
+        return (
+            self._read(self.processes, _PROCESSES_BYTES).count(b"\n") == 1
+            and _used(self.scratch) == self.empty
+        )
 
     def kills(self) -> int:
         """Count processes of the cell that the kernel killed for memory."""
@@ -96,6 +116,7 @@ class Cgroup:
             self.memory_stat,
             self.memory_events,
             self.freezer,
+            self.processes,
         ):
             os.close(descriptor)
         if self.scratch >= 0:
@@ -122,6 +143,12 @@ class Cgroup:
             if error.errno == errno.ENODEV:
                 return b""
             raise
+
+
+def _used(scratch: int) -> tuple[int, int]:
+    """Count the blocks and the files of a filesystem, files without a name included."""
+    status = os.fstatvfs(scratch)
+    return status.f_blocks - status.f_bfree, status.f_files - status.f_ffree
 
 
 def _field(text: bytes, name: bytes) -> int:

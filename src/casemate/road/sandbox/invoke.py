@@ -14,14 +14,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from secrets import token_hex
 from typing import Final, Protocol, final
 
 from casemate.core.clock import Clock
-from casemate.core.errors import Unavailable
-from casemate.core.function import Ending, FunctionVersion, Invocation, InvocationResult
+from casemate.core.errors import Invalid, Unavailable
+from casemate.core.function import (
+    Ending,
+    FunctionVersion,
+    Invocation,
+    InvocationResult,
+    Split,
+)
 from casemate.road.sandbox.cell import Cell, Lost, Reply, key_of
 from casemate.road.sandbox.environment import environment
 from casemate.road.sandbox.frames import Said, Word
@@ -35,6 +42,12 @@ from casemate.road.sandbox.trees import Code, Held, Refused, Trees, Unpacked, in
 from casemate.road.sandbox.warden import Warden, WardenError, WardenGoneError
 
 TURN_SECONDS: Final = 0.05
+
+
+class Started(Protocol):
+    """Hears of every cold start, once its event has ended."""
+
+    def __call__(self, split: Split, /) -> None: ...
 
 
 class Credentials(Protocol):
@@ -54,11 +67,16 @@ class Credentials(Protocol):
 @final
 @dataclass(slots=True)
 class _Started:
-    """A cell on its way to an answer.  init: milliseconds, None when warm."""
+    """
+    A cell on its way to an answer.  init: milliseconds, None when warm.
+
+    split: of a cold start; the handler's part comes last.
+    """
 
     cell: Cell
     reply: Reply | None
     init: float | None
+    split: Split | None = None
 
 
 @final
@@ -73,8 +91,10 @@ class Sandbox:
         code: Code,
         credentials: Credentials,
         lines: Lines,
+        started: Started,
         clock: Clock,
     ) -> None:
+        self._started = started
         self._warden = warden
         self._settings = settings
         self._credentials = credentials
@@ -166,8 +186,12 @@ class Sandbox:
 
         Raises Throttled and Unavailable when there is no cell for it, and what
         the code and credentials ports raise; what the function does wrong is a
-        result.
+        result.  Raises Invalid for an event without a tenant id where each is of
+        one, whoever its source is, and the other way round.
         """
+        function = invocation.function
+        if function.per_tenant is not bool(function.tenant):
+            raise Invalid("the event and its function do not agree on a tenant id")
         self._running += 1
         self._quiet.clear()
         try:
@@ -203,15 +227,17 @@ class Sandbox:
 
     async def _start(self, invocation: Invocation, seconds: float) -> _Started:
         """Have a cell of the function: a warm one, or one started now."""
-        function = invocation.function
+        function, marks = invocation.function, [self._clock.monotonic()]
         try:
             async with self._trees.hold(function) as held:
+                marks.append(self._clock.monotonic())
                 cell = await self._pool.claim(function, invocation.deadline)
+                marks.append(self._clock.monotonic())
                 cell.log.begin(invocation.id, want_tail=invocation.want_log_tail)
                 if cell.key is not None:
                     return _Started(cell, None, None)
                 try:
-                    return await self._start_cold(cell, function, held, seconds)
+                    return await self._start_cold(cell, function, held, seconds, marks)
                 except BaseException:
                     self._pool.destroy(cell)
                     raise
@@ -223,8 +249,14 @@ class Sandbox:
             raise _no_cell(error) from error
 
     async def _start_cold(
-        self, cell: Cell, function: FunctionVersion, held: Held, seconds: float
+        self,
+        cell: Cell,
+        function: FunctionVersion,
+        held: Held,
+        seconds: float,
+        marks: list[float],
     ) -> _Started:
+        """Make a cell the function's.  marks: the ends of what went before."""
         stream = self._stream_name(function)
         cell.bind(function, stream, self._lines)
         both = asyncio.gather(
@@ -238,12 +270,17 @@ class Sandbox:
         except BaseException:
             both.cancel()
             raise
-        before = time.perf_counter()
+        marks.append(self._clock.monotonic())
         cell.begin(credentials)
         # Nothing of the cell's is heard before the next await, so the line is first.
         cell.log.platform(PlatformLines(function).init_start(self._clock.now()))
         reply = await cell.initialised(seconds)
-        return _Started(cell, reply, (time.perf_counter() - before) * 1000)
+        marks.append(self._clock.monotonic())
+        package, queue, assign, init = (
+            (end - start) * 1000 for start, end in pairwise(marks)
+        )
+        split = Split(package=package, queue=queue, assign=assign, init=init)
+        return _Started(cell, reply, init, split)
 
     async def _assign(self, cell: Cell, function: FunctionVersion, held: Held) -> None:
         """Have code, `/tmp` and limits given to a cell, whatever fails meanwhile."""
@@ -275,6 +312,7 @@ class Sandbox:
             client_context=invocation.client_context,
             payload=invocation.payload,
             inflow=inflow,
+            tenant=function.tenant,
         )
         before = time.perf_counter()
         try:
@@ -285,9 +323,10 @@ class Sandbox:
             self._pool.destroy(cell)
             raise
         cell.retired = cell.retired or inflow.broken
-        return self._end(
-            started, invocation, reply, spent + time.perf_counter() - before
-        )
+        took = time.perf_counter() - before
+        if started.split is not None:
+            started.split = replace(started.split, handler=took * 1000)
+        return self._end(started, invocation, reply, spent + took)
 
     def _end(
         self,
@@ -318,7 +357,10 @@ class Sandbox:
             now=self._clock.now(),
             duration=seconds * 1000,
             init=started.init,
+            split=started.split,
         )
+        if started.split is not None:
+            self._started(started.split)
         self._part(cell, finding)
         return result
 

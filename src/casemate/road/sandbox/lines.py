@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol, final
 
-from casemate.core.function import Ending, FunctionVersion
+from casemate.core.function import Ending, FunctionVersion, Split
 
 MARK: Final = "[function] "
 LINE_LIMIT: Final = 256 * 1024
@@ -148,6 +148,7 @@ class Report(NamedTuple):
     init: float | None
     ending: Ending
     error_type: str = ""
+    split: Split | None = None
 
 
 @final
@@ -202,7 +203,7 @@ class PlatformLines:
         version = self.function.version
         if self._json:
             record = {"requestId": request_id, "version": version}
-            return _record(at, "platform.start", record)
+            return _record(at, "platform.start", record | self._tenant())
         return f"START RequestId: {request_id} Version: {version}"
 
     def end(self, request_id: str) -> str | None:
@@ -213,14 +214,20 @@ class PlatformLines:
         """Write what the platform saw: a timeout or an exit."""
         if self._json:
             record = {"requestId": request_id, "message": text}
-            return _record(at, "platform.runtimeDone", record)
+            return _record(at, "platform.runtimeDone", record | self._tenant())
         return text
+
+    def _tenant(self) -> dict[str, str]:
+        """Name the tenant id; AWS has it in the JSON format only."""
+        tenant = self.function.tenant
+        return {"tenantId": tenant} if tenant else {}
 
     def report(self, at: float, report: Report) -> str:
         """Write REPORT."""
         status = _STATUS[report.ending]
         if self._json:
-            return _record(at, "platform.report", _report_record(report, status))
+            told = _report_record(at, report, status) | self._tenant()
+            return _record(at, "platform.report", told)
         text = (
             f"REPORT RequestId: {report.request_id}\t"
             f"Duration: {report.duration:.2f} ms\t"
@@ -248,7 +255,7 @@ _STATUS: Final[Mapping[Ending, str]] = {
 }
 
 
-def _report_record(report: Report, status: str) -> dict[str, object]:
+def _report_record(at: float, report: Report, status: str) -> dict[str, object]:
     metrics: dict[str, object] = {
         "durationMs": round(report.duration, 3),
         "billedDurationMs": report.billed,
@@ -264,7 +271,27 @@ def _report_record(report: Report, status: str) -> dict[str, object]:
     }
     if report.error_type:
         record["errorType"] = report.error_type
+    if report.split is not None:
+        record["spans"] = _spans(at, report.split)
     return record
+
+
+def _spans(at: float, split: Split) -> list[dict[str, object]]:
+    """
+    Write a cold start as spans of a report, which are AWS's own form of such facts.
+
+    at: epoch seconds of the end; the stages come right after each other.  The text
+    format has no place for them: programs read REPORT field by field.
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
+    """
+    stages = split.stages()
+    start = at - sum(ms for _, ms in stages) / 1000
+    spans: list[dict[str, object]] = []
+    for name, ms in stages:
+        span = {"name": name, "start": stamp(start), "durationMs": round(ms, 3)}
+        spans.append(span)
+        start += ms / 1000
+    return spans
 
 
 def stamp(at: float) -> str:

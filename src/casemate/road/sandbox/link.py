@@ -39,6 +39,7 @@ class Event:
 
     deadline_ms: epoch milliseconds.  inflow: where a streamed answer goes, from a
     runtime that can stream; without it, any is kept whole like one that is not.
+    tenant: an id of the application's, or empty.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Event:
     client_context: str | None
     payload: bytes
     inflow: Inflow | None = None
+    tenant: str = ""
 
 
 class Link(Protocol):
@@ -99,6 +101,7 @@ class FrameLink:
             "log_group": function.log_group,
             "log_stream": start.log_stream,
             "log_format": function.log_format,
+            "tenant_id": function.tenant,
         }
         words = {
             "environment": dict(start.environment),

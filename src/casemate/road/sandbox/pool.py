@@ -50,6 +50,7 @@ class Counts:
     closed: int = 0
     reaped: int = 0
     evicted: int = 0
+    not_reused: int = 0
     refill_failures: int = 0
     close_failures: int = 0
     dropped_frames: int = 0
@@ -165,9 +166,13 @@ class Pool:
     def release(self, cell: Cell) -> None:
         """Take a cell back after an invocation, to be used again or destroyed."""
         if cell.key is None or not self._is_fit(cell) or self._shut:
+            if cell.life.stage is Stage.IDLE and not cell.may_serve_again:
+                self.counts.not_reused += 1
             self.destroy(cell)
             return
         self._idle.setdefault(cell.key, []).append(cell)
+        if cell.key.tenant:
+            self._bound_tenants(cell.key.arn)
         if self._room:
             self._room.serve(self._find)
 
@@ -316,16 +321,26 @@ class Pool:
         if self._total() >= self._settings.max_cells:
             self._evict()
 
+    def _bound_tenants(self, arn: str) -> None:
+        """Let the tenant ids go whose cells were used least recently, past a number."""
+        while True:
+            mine = [key for key in self._idle if key.arn == arn and key.tenant]
+            if len({key.tenant for key in mine}) <= self._settings.idle_tenants:
+                return
+            self._destroy_oldest([cell for key in mine for cell in self._idle[key]])
+
     def _evict(self) -> bool:
         """Destroy the idle cell that was used least recently; False if none is."""
         idle = [cell for stack in self._idle.values() for cell in stack]
-        if not idle:
-            return False
+        if idle:
+            self._destroy_oldest(idle)
+        return bool(idle)
+
+    def _destroy_oldest(self, idle: list[Cell]) -> None:
         oldest = min(idle, key=lambda cell: cell.used_at)
         self.counts.evicted += 1
         self._forget_idle(oldest)
         self.destroy(oldest)
-        return True
 
     def _why_not(self, runtime: str) -> Exception:
         if self._back_off.get(runtime):
@@ -338,6 +353,7 @@ class Pool:
             cell.life.stage is Stage.IDLE
             and not cell.retired
             and age < self._settings.life
+            and cell.may_serve_again
         )
 
     def _freeze(self, cell: Cell) -> None:

@@ -7,7 +7,13 @@ import math
 import re
 from typing import Final, NamedTuple, final
 
-from casemate.core.function import Ending, FunctionVersion, Invocation, InvocationResult
+from casemate.core.function import (
+    Ending,
+    FunctionVersion,
+    Invocation,
+    InvocationResult,
+    Split,
+)
 from casemate.road.sandbox.cell import Cell, Lost, Reply
 from casemate.road.sandbox.frames import RESPONSE_LIMIT, Word
 from casemate.road.sandbox.lines import PlatformLines, Report, stamp
@@ -113,6 +119,7 @@ def conclude(
     now: float,
     duration: float,
     init: float | None,
+    split: Split | None,
 ) -> InvocationResult:
     """
     Write the closing lines of an invocation and give its result.
@@ -132,6 +139,7 @@ def conclude(
         init=init,
         ending=finding.ending,
         error_type=finding.kind if finding.ending is not Ending.TIMEOUT else "",
+        split=split,
     )
     if finding.fault:
         text = finding.fault
@@ -147,6 +155,7 @@ def conclude(
         duration_ms=duration,
         billed_ms=report.billed,
         init_ms=init,
+        split=split,
         max_memory_mb=report.used_mb,
         log_stream=cell.log_stream,
         log_tail=cell.log.tail() if invocation.want_log_tail else b"",

@@ -199,6 +199,8 @@ class RuntimeApi:
         }
         if event.client_context:
             headers["Lambda-Runtime-Client-Context"] = _plain(event.client_context)
+        if event.tenant:
+            headers["Lambda-Runtime-Aws-Tenant-Id"] = _plain(event.tenant)
         exchange.answer(200, event.payload, headers)
 
     def _init_error(self, exchange: Exchange, ask: Ask) -> None:

@@ -23,6 +23,7 @@ class Settings:
     init: Lambda's bound on the first run of the module.  claim: how long a call
     may wait for a cell.  waiting_per_account: calls of one account that may,
     those aside that wait in a line of their function's own.
+    idle_tenants: tenant ids of one function that idle cells are kept for.
     trees_mb: unpacked packages, kept or being made; the warden's own bound.
     stream: what a streamed answer may take.
     """
@@ -38,6 +39,7 @@ class Settings:
     init: float = 10.0
     claim: float = 10.0
     waiting_per_account: int = 100
+    idle_tenants: int = 64
     trees_mb: int = 2048
     stream: StreamLimits = field(default_factory=StreamLimits)
     endpoint_url: str = "https://api.casemate.internal"

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from casemate.core.arn import Arn
+from casemate.core.function import Residue
 from casemate.seal.checkpoint import Checkpoint
 from casemate.seal.verdict import Verdict
 
@@ -129,6 +131,18 @@ class Quarantine(Protocol):
     async def dispose(self, account: str, identifier: str, /) -> bool:
         """Forget one, durably; False if it is not there."""
         ...
+
+
+class Residues(Protocol):
+    """
+    The residue policies of functions, by unqualified ARN.
+
+    Each raises NotFound; what changes one also Conflict and Unavailable.
+    """
+
+    def get(self, arn: Arn, /) -> Residue: ...
+    async def put(self, arn: Arn, residue: Residue, /) -> None: ...
+    async def delete(self, arn: Arn, /) -> None: ...
 
 
 class Platform(Protocol):

@@ -26,8 +26,15 @@ from casemate.core.operation import (
 )
 from casemate.seal.token import TokenError, Tokens
 from casemate.services.casemate_.accounts import Account, Accounts
-from casemate.services.casemate_.ports import Audit, Platform, Quarantine, Stories
+from casemate.services.casemate_.ports import (
+    Audit,
+    Platform,
+    Quarantine,
+    Residues,
+    Stories,
+)
 from casemate.services.casemate_.quarantine import QuarantineDesk
+from casemate.services.casemate_.residue import ResiduePolicies
 from casemate.services.casemate_.telling import judged, told, witnessed
 
 _PAGE = 100
@@ -82,6 +89,7 @@ class Casemate:
         audit: Audit,
         platform: Platform,
         quarantine: Quarantine,
+        residues: Residues,
     ) -> None:
         """Compose."""
         self._accounts = accounts
@@ -90,8 +98,12 @@ class Casemate:
         self._audit = audit
         self._platform = platform
         self._quarantine = quarantine
-        desk = QuarantineDesk(quarantine=quarantine, tokens=tokens)
-        self.operations: tuple[Operation, ...] = operations_of(self.name, self, desk)
+        self.operations: tuple[Operation, ...] = operations_of(
+            self.name,
+            self,
+            QuarantineDesk(quarantine=quarantine, tokens=tokens),
+            ResiduePolicies(residues=residues),
+        )
 
     @operation(
         "GetStatus",

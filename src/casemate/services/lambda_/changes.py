@@ -6,6 +6,7 @@ What is kept of functions, under which keys, and what a change of it writes.
     tenant   lambda.versions   REGION/NAME/NUMBER         Version
     tenant   lambda.aliases    REGION/NAME/ALIAS          Alias
     tenant   lambda.reserved   REGION/NAME                Reserved
+    tenant   lambda.residue    REGION/NAME                Residual
     tenant   lambda.packages   SHA256/REGION/NAME         bytes of the package
     tenant   lambda.packages   SHA256/REGION/NAME/NUMBER  bytes of the package
     tenant   lambda.packages   SHA256/REGION/NAME/NUMBER/layer  0
@@ -13,10 +14,10 @@ What is kept of functions, under which keys, and what a change of it writes.
     SHARED   lambda.work       ACCOUNT/REGION/NAME/SHA256/TASK {}
 
 A function is one record, so its code, policy and tags go and change as one.
-Its versions, aliases and reserved concurrency are records of their own, and
-every change of one of them writes the function's record in the same commit,
-whatever is in it: so the function's revision guards them all, and who watches
-functions hears of all.
+Its versions, aliases, reserved concurrency and residue policy are records of
+their own, and every change of one of them writes the function's record in the
+same commit, whatever is in it: so the function's revision guards them all, and
+who watches functions hears of all.
 
 `lambda.packages` says which functions and versions hold on to which package; it
 changes in the same commit as they do.  `lambda.work` is written before the first
@@ -37,7 +38,14 @@ from typing import Final, final
 
 import msgspec
 
-from casemate.services.lambda_.model import Alias, Build, Function, Reserved, Version
+from casemate.services.lambda_.model import (
+    Alias,
+    Build,
+    Function,
+    Reserved,
+    Residual,
+    Version,
+)
 from casemate.services.lambda_.names import LATEST, FunctionRef
 from casemate.substrate.ports import SHARED, Change, Delete, Put
 
@@ -45,6 +53,7 @@ FUNCTIONS: Final = "lambda.functions"
 VERSIONS: Final = "lambda.versions"
 ALIASES: Final = "lambda.aliases"
 RESERVED: Final = "lambda.reserved"
+RESIDUE: Final = "lambda.residue"
 PACKAGES: Final = "lambda.packages"
 EVENTS: Final = "lambda.events"
 WORK: Final = "lambda.work"
@@ -95,7 +104,7 @@ def version_key(ref: FunctionRef, number: str) -> str:
     return f"{function_key(ref)}/{number:0>10}"
 
 
-Part = Version | Alias | Reserved
+Part = Version | Alias | Reserved | Residual
 
 
 @final
@@ -203,6 +212,8 @@ def _place(part: Part) -> tuple[str, str]:
         return VERSIONS, version_key(part.ref, part.number)
     if isinstance(part, Reserved):
         return RESERVED, function_key(part.ref)
+    if isinstance(part, Residual):
+        return RESIDUE, function_key(part.ref)
     return ALIASES, f"{function_key(part.ref)}/{part.alias}"
 
 

@@ -37,6 +37,8 @@ from casemate.services.lambda_.targets import Targets
 
 PRINCIPAL: Final = "lambda.amazonaws.com"
 
+PER_TENANT: Final = "PER_TENANT"
+
 MEMORY: Final = (128, 10_240)
 EPHEMERAL: Final = (512, 10_240)
 TIMEOUT: Final = (1, 900)
@@ -83,6 +85,7 @@ class Composer:
             log_group=f"/aws/lambda/{name}",
             log_format="Text",
             architecture=self.settings.architecture,
+            per_tenant=_per_tenant(parameters),
         )
         return self._changed(
             parameters, blank, role_arn=role_arn, role_id=role_id, region=region
@@ -144,6 +147,7 @@ class Composer:
             log_format=log_format,
             architecture=before.architecture,
             layers=self._layers(parameters, before),
+            per_tenant=before.per_tenant,
             dead_letter=self._dead_letter(parameters, before, role_arn, region),
         )
 
@@ -226,6 +230,16 @@ class Composer:
             text_map(given, "Variables") or {},
             unsafe_secrets=self.settings.unsafe_secrets_in_environment,
         )
+
+
+def _per_tenant(parameters: Parameters) -> bool:
+    given = structure(parameters, "TenancyConfig")
+    if given is None:
+        return False
+    mode = text(given, "TenantIsolationMode")
+    if mode != PER_TENANT:
+        raise invalid(f"`TenancyConfig.TenantIsolationMode` can only be `{PER_TENANT}`")
+    return True
 
 
 def _handler(handler: str) -> str:

@@ -7,7 +7,7 @@ refused by name, because the feature is not here.
 
 Members of AWS's model that stand in neither are refused by name:
 S3 and image packages, VPC, file systems, code signing, SnapStart, customer keys,
-tenancy, capacity providers, durable executions, accelerators, log levels.
+capacity providers, durable executions, accelerators, log levels.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ CREATE: Final = (
     "Publish",
     "Architectures",
     "Tags",
+    "TenancyConfig.TenantIsolationMode",
     *CREATE_ONLY,
 )
 
@@ -78,13 +79,13 @@ INVOKE_ONLY: Final[dict[str, tuple[object, ...]]] = {
     "InvocationType": ("RequestResponse", "Event", "DryRun"),
     "LogType": ("None", "Tail"),
 }
-INVOKE: Final = (*QUALIFIED, "Payload", "ClientContext", *INVOKE_ONLY)
+INVOKE: Final = (*QUALIFIED, "Payload", "ClientContext", "TenantId", *INVOKE_ONLY)
 
 STREAM_ONLY: Final[dict[str, tuple[object, ...]]] = {
     "InvocationType": ("RequestResponse", "DryRun"),
     "LogType": ("None", "Tail"),
 }
-STREAM: Final = (*QUALIFIED, "Payload", "ClientContext", *STREAM_ONLY)
+STREAM: Final = (*QUALIFIED, "Payload", "ClientContext", "TenantId", *STREAM_ONLY)
 
 
 def passes_role(parameters: Parameters, scope: Scope) -> tuple[Need, ...]:

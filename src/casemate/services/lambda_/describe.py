@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 
+from casemate.services.lambda_.configuration import PER_TENANT
 from casemate.services.lambda_.model import Alias, Build, Function, Version
 from casemate.services.lambda_.names import LATEST
 from casemate.services.lambda_.state import Life
@@ -56,6 +57,8 @@ def describe(
             "LogGroup": configuration.log_group,
         },
     }
+    if configuration.per_tenant:
+        described["TenancyConfig"] = {"TenantIsolationMode": PER_TENANT}
     if configuration.layers:
         described["Layers"] = [
             {"Arn": layer.arn, "CodeSize": layer.size} for layer in configuration.layers

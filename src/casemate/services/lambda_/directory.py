@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from casemate.core.arn import Arn
-from casemate.core.function import FunctionVersion
+from casemate.core.function import FunctionVersion, Residue
 from casemate.services.lambda_ import layer_policy
 from casemate.services.lambda_.changes import FUNCTIONS
 from casemate.services.lambda_.facts import ResourceFacts
@@ -183,7 +183,12 @@ class Directory:
     def _runnable(self, shown: Function | Version) -> FunctionVersion | None:
         # Calls that have places of their own do not wait behind those that share.
         is_reserved = self._store.reserved(shown.ref) is not None
-        return runnable(shown, line=shown.name if is_reserved else "")
+        residual = self._store.residual(shown.ref)
+        return runnable(
+            shown,
+            line=shown.name if is_reserved else "",
+            residue=residual.residue if residual else Residue.KEEP,
+        )
 
     def _changed(self, account: str, key: str) -> None:
         region, _, name = key.partition("/")

@@ -60,6 +60,7 @@ class Ingest:
                 payload=payload,
                 sender=sender_of(call.known),
                 trace=call.arrival.trace,
+                tenant=text(call.parameters, "TenantId") or "",
             )
         )
         return {"StatusCode": 202}

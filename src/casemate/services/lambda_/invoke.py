@@ -23,8 +23,8 @@ import orjson
 from casemate.core.call import Admitted, asker
 from casemate.core.clock import Clock
 from casemate.core.errors import Invalid, Refusal, TooLarge
-from casemate.core.function import FunctionVersion, Invocation
-from casemate.core.operation import Noted, Parameters, operation
+from casemate.core.function import FunctionVersion, Invocation, InvocationResult
+from casemate.core.operation import Parameters, Told, operation
 from casemate.services.lambda_ import declared
 from casemate.services.lambda_.directory import Deployed, Directory
 from casemate.services.lambda_.functions import present
@@ -71,14 +71,26 @@ writing down what came of it."""
 _STORED: Final = ("x-casemate-idempotency", "stored")
 """The header of an answer that an earlier call got."""
 
+_TENANT: Final = 256
+_TENANT_CHARACTERS: Final = frozenset(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/=+-@ "
+)
+"""AWS's own; none of them can break a header or a line of a log."""
+
 _well_formed = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is asked for.  kind: the invocation type.  payload: sound JSON."""
+    """
+    What is asked for.
+
+    kind: the invocation type.  payload: sound JSON.  tenant: whose event it is, or
+    empty where cells serve all.
+    """
 
     kind: str
+    tenant: str
     ref: FunctionRef
     deployed: Deployed
     payload: bytes
@@ -110,7 +122,7 @@ class Invoking:
         body_limit=BODY_LIMIT,
         errors=(*ERRORS, *single.CODES),
     )
-    async def invoke(self, call: Admitted) -> Mapping[str, object]:
+    async def invoke(self, call: Admitted) -> Mapping[str, object] | Told:
         """Run a function and give its answer; a dry run only says that one may."""
         asked = self.asked(call, declared.INVOKE_ONLY)
         if asked.kind == "Event":
@@ -120,19 +132,22 @@ class Invoking:
             return {"StatusCode": 204}
         plan = asked.deployed.once
         if plan is None:
-            return _answer(invocation, await self._run(invocation))
+            ran = await self._run(invocation)
+            return Told(result=_answer(invocation, ran), notes=ran.notes)
         return await self._run_once(call, asked, plan, invocation)
 
     async def _run_once(
         self, call: Admitted, asked: Asked, plan: Plan, invocation: Invocation
-    ) -> Mapping[str, object]:
+    ) -> Told:
         """Run an event unless its key has an answer."""
+        by = asker(call.known)
         named = self._named(
-            asked.ref, asked.deployed, plan, asker(call.known), asked.payload
+            asked.ref, asked.deployed, plan, by, asked.tenant, asked.payload
         )
         if named is None:
             ran = await self._run(invocation)
-            return Noted(_answer(invocation, ran), notes={"idempotency": "no key"})
+            noted = {**ran.notes, "idempotency": "no key"}
+            return Told(result=_answer(invocation, ran), notes=noted)
         longest = invocation.deadline - call.arrival.started
         keyed = single.Asked(
             account=asked.ref.account,
@@ -151,9 +166,9 @@ class Invoking:
         ran = await self.once.answer(keyed, run)
         answer = _answer(invocation, ran)
         if not ran.owner:
-            return answer
-        return Noted(
-            answer,
+            return Told(result=answer, notes=ran.notes)
+        return Told(
+            result=answer,
             notes={"idempotency": "stored", "idempotencyOf": ran.owner},
             headers=(_STORED,),
         )
@@ -165,6 +180,7 @@ class Invoking:
             payload=result.payload,
             error=result.error,
             log_tail=result.log_tail,
+            notes=notes(result),
         )
 
     def asked(self, call: Admitted, only: Mapping[str, tuple[object, ...]]) -> Asked:
@@ -179,7 +195,13 @@ class Invoking:
             raise invalid(f"`InvocationType` `{kind[:32]}` is not here yet")
         ref, deployed = present(self.directory, call)
         payload = checked(octets(parameters, "Payload") or b"")
-        return Asked(kind=kind, ref=ref, deployed=deployed, payload=payload)
+        return Asked(
+            kind=kind,
+            tenant=tenant_of(parameters, deployed),
+            ref=ref,
+            deployed=deployed,
+            payload=payload,
+        )
 
     async def prepare(self, call: Admitted, asked: Asked) -> Invocation | None:
         """Make the invocation; None for a dry run.  Raises Invalid, Conflict."""
@@ -190,6 +212,8 @@ class Invoking:
         version = self._chosen(asked.deployed)
         if version is None:
             version = await self._awaited(asked.ref, asked.deployed)
+        if asked.tenant:
+            version = replace(version, tenant=asked.tenant)
         return Invocation(
             id=call.arrival.id,
             function=version,
@@ -214,7 +238,8 @@ class Invoking:
             return False
         try:
             payload = checked(octets(parameters, "Payload") or b"")
-            named = self._named(ref, deployed, deployed.once, by, payload)
+            tenant = tenant_of(parameters, deployed)
+            named = self._named(ref, deployed, deployed.once, by, tenant, payload)
         except Refusal:
             return False  # the operation itself says why
         return named is not None and self.once.is_answered(ref.account, named)
@@ -225,6 +250,7 @@ class Invoking:
         deployed: Deployed,
         plan: Plan,
         by: str,
+        tenant: str,
         payload: bytes,
     ) -> Named | None:
         """
@@ -244,6 +270,7 @@ class Invoking:
             name=ref.name,
             born=deployed.function.born,
             caller=by,
+            tenant=tenant,
         )
         try:
             named = self.namer.name(plan, owner, read(payload))
@@ -286,6 +313,41 @@ def _answer(invocation: Invocation, ran: Ran) -> dict[str, object]:
     if invocation.want_log_tail and not ran.owner:
         answer["LogResult"] = base64.b64encode(ran.log_tail).decode("ascii")
     return answer
+
+
+def notes(result: InvocationResult) -> dict[str, object]:
+    """Say for the record what the answer does not: where a cold start's time went."""
+    told: dict[str, object] = {}
+    if result.error is not None:
+        told["functionError"] = result.error
+    if result.split is not None:
+        told["start"] = {name: round(ms, 3) for name, ms in result.split.stages()}
+    return told
+
+
+def tenant_of(parameters: Parameters, deployed: Deployed) -> str:
+    """
+    Give the tenant id that an event is for; empty where cells serve all.
+
+    A function has it for life whether its events are of tenants, so all its
+    versions agree.  Raises Invalid.
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/tenant-isolation-troubleshooting.html
+    """
+    given = text(parameters, "TenantId") or ""
+    isolated = deployed.function.wanted.configuration.per_tenant
+    if isolated and not given:
+        raise invalid(
+            "The invoked function is enabled with tenancy configuration. Add a valid "
+            "tenant ID in your request and try again."
+        )
+    if given and not isolated:
+        raise invalid(
+            "The invoked function is not enabled with tenancy configuration. Remove "
+            "the tenant ID from your request and try again."
+        )
+    if len(given) > _TENANT or not _TENANT_CHARACTERS.issuperset(given):
+        raise invalid(f"`TenantId` `{given[:_TENANT]}` is not a tenant ID")
+    return given
 
 
 def checked(payload: bytes) -> bytes:

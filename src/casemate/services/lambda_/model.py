@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import final
 
-from casemate.core.function import FunctionVersion
+from casemate.core.function import FunctionVersion, Residue
 from casemate.services.lambda_.idempotency.policy import Policy
 from casemate.services.lambda_.names import LATEST, FunctionRef
 from casemate.services.lambda_.state import Life, State
@@ -38,6 +38,7 @@ class Configuration:
 
     memory_mb, ephemeral_mb: MiB; timeout: seconds.  role_id: the unique id of
     the role when it was given, so a role re-created under its name is another.
+    per_tenant: it was made with tenant isolation, which nothing changes.
     layers: in the order in which they lie on each other.
     dead_letter: the ARN of a queue for events that failed; empty for none.
     """
@@ -55,6 +56,7 @@ class Configuration:
     log_format: str
     architecture: str
     layers: tuple[Layered, ...] = ()
+    per_tenant: bool = False
     dead_letter: str = ""
 
 
@@ -192,6 +194,22 @@ class Reserved:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Residual:
+    """What events of a function may leave for each other, in all its versions."""
+
+    account: str
+    region: str
+    name: str
+    residue: Residue
+
+    @property
+    def ref(self) -> FunctionRef:
+        """Give the reference of its function."""
+        return FunctionRef(account=self.account, region=self.region, name=self.name)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
     """
     A function, with all that goes when it goes.
@@ -244,11 +262,13 @@ def is_number(qualifier: str) -> bool:
     return _NUMBER.fullmatch(qualifier) is not None
 
 
-def runnable(shown: Function | Version, *, line: str = "") -> FunctionVersion | None:
+def runnable(
+    shown: Function | Version, *, line: str = "", residue: Residue = Residue.KEEP
+) -> FunctionVersion | None:
     """
     Give what a cell needs to run it; None if it is not Active.
 
-    line: as `FunctionVersion` has it.
+    line, residue: as `FunctionVersion` has them.
     """
     build = shown.build if isinstance(shown, Version) else shown.serving
     if build is None or shown.life.state is not State.ACTIVE:
@@ -275,4 +295,6 @@ def runnable(shown: Function | Version, *, line: str = "") -> FunctionVersion | 
         log_format=configuration.log_format,
         line=line,
         layers=build.layers,
+        residue=residue,
+        per_tenant=configuration.per_tenant,
     )

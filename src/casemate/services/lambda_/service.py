@@ -40,6 +40,7 @@ from casemate.services.lambda_.ports import (
     Runtimes,
 )
 from casemate.services.lambda_.reservations import Reservations, Share
+from casemate.services.lambda_.residues import Residues
 from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.settle import Settler
 from casemate.services.lambda_.store import Store
@@ -69,6 +70,7 @@ class LambdaService:
     reservations: Reservations
     plans: Plans
     invoking: Invoking
+    residues: Residues
 
     @classmethod
     def compose(
@@ -197,6 +199,7 @@ class LambdaService:
             reservations=reservations,
             plans=Plans(directory=directory, configs=configs),
             invoking=invoking,
+            residues=Residues(store=store, run=run),
         )
 
     def share(

@@ -22,6 +22,7 @@ from casemate.services.lambda_.changes import (
     FUNCTIONS,
     PACKAGES,
     RESERVED,
+    RESIDUE,
     VERSIONS,
     WORK,
     Changed,
@@ -42,6 +43,7 @@ from casemate.services.lambda_.model import (
     Alias,
     Function,
     Reserved,
+    Residual,
     Version,
     is_number,
 )
@@ -65,6 +67,7 @@ PAGE: Final = 500
 _decode = msgspec.json.Decoder(Function).decode
 _decode_version = msgspec.json.Decoder(Version).decode
 _decode_reserved = msgspec.json.Decoder(Reserved).decode
+_decode_residual = msgspec.json.Decoder(Residual).decode
 _decode_alias = msgspec.json.Decoder(Alias).decode
 
 
@@ -136,6 +139,11 @@ class Store:
             limit=limit,
         )
         return [_decode(record.value) for record in records]
+
+    def residual(self, ref: FunctionRef) -> Residual | None:
+        """Read the residue policy of a function, if it has one."""
+        record = self._records.get(ref.account, RESIDUE, function_key(ref))
+        return _decode_residual(record.value) if record else None
 
     def reserved(self, ref: FunctionRef) -> Reserved | None:
         """Read what is reserved for a function."""
@@ -269,6 +277,8 @@ class Store:
         parts: list[Part] = []
         if reserved := self.reserved(ref):
             parts.append(reserved)
+        if residual := self.residual(ref):
+            parts.append(residual)
         number = name = ""
         while versions := self.versions(ref, after=number):
             parts += versions

@@ -25,7 +25,7 @@ from casemate.core.flow import Flow
 from casemate.core.function import Invocation, InvocationResult
 from casemate.core.operation import Told, operation
 from casemate.services.lambda_ import declared
-from casemate.services.lambda_.invoke import BODY_LIMIT, ERRORS, Invoking
+from casemate.services.lambda_.invoke import BODY_LIMIT, ERRORS, Invoking, notes
 from casemate.services.lambda_.names import function_context, function_resource
 from casemate.services.lambda_.refusals import invalid
 
@@ -137,8 +137,7 @@ class Answer:
         self.flow.end()
         await self.flow.parted()
         stream = {"bytes": self.flow.count, "reader": str(self.flow.reader)}
-        error = {} if result.error is None else {"functionError": result.error}
-        return Told(result={}, notes={**error, "stream": stream})
+        return Told(result={}, notes={**notes(result), "stream": stream})
 
     # --- the events
 

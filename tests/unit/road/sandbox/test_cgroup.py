@@ -30,7 +30,9 @@ def scratch() -> Iterator[tuple[int, int]]:
     os.close(mount)
 
 
-def group(folder: Path, version: int, charged: int, **stat: int) -> Cgroup:
+def group(
+    folder: Path, version: int, charged: int, *, processes: str = "", **stat: int
+) -> Cgroup:
     """A group whose files say these figures."""
     texts = {
         "memory_peak": "0\n",
@@ -38,6 +40,7 @@ def group(folder: Path, version: int, charged: int, **stat: int) -> Cgroup:
         "memory_stat": STATS[version].format(own=1, **stat),
         "memory_events": "oom_kill 0\n",
         "freezer": "",
+        "processes": processes,
     }
     files = {}
     for name, text in texts.items():
@@ -50,6 +53,7 @@ def group(folder: Path, version: int, charged: int, **stat: int) -> Cgroup:
         memory_stat=files["memory_stat"],
         memory_events=files["memory_events"],
         freezer=files["freezer"],
+        processes=files["processes"],
     )
 
 
@@ -85,3 +89,39 @@ def test_a_closed_group_keeps_no_gauge(
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
     assert early.own() == 0
+
+
+def emptied(mount: int) -> None:
+    os.unlink("x", dir_fd=mount)
+
+
+@pytest.mark.parametrize(
+    ("processes", "clean"), [("1\n", True), ("", False), ("1\n2\n", False)]
+)
+def test_one_process_and_an_empty_tmp_are_clean(
+    tmp_path: Path, scratch: tuple[int, int], processes: str, clean: bool
+) -> None:
+    """No process at all is no cell that could be used."""
+    emptied(scratch[0])
+    made = group(tmp_path, 1, MIB, processes=processes, files=0, shmem=0, swap=0)
+    assert not made.is_clean()  # it has no `/tmp` yet
+    made.weigh(scratch[1])
+    assert clean is made.is_clean()
+    made.close()
+    assert not made.is_clean()
+
+
+def test_a_file_without_a_byte_or_a_name_is_not_clean(
+    tmp_path: Path, scratch: tuple[int, int]
+) -> None:
+    """Files are counted, not only bytes, and those that are open and removed too."""
+    emptied(scratch[0])
+    made = group(tmp_path, 1, MIB, processes="1\n", files=0, shmem=0, swap=0)
+    made.weigh(scratch[1])
+    file = os.open("y", os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=scratch[0])
+    assert not made.is_clean()
+    os.unlink("y", dir_fd=scratch[0])
+    assert not made.is_clean()
+    os.close(file)
+    assert made.is_clean()
+    made.close()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casemate.core.function import Ending
+from casemate.core.function import Ending, Split
 from casemate.road.sandbox.lines import MARK, PlatformLines, Report, guarded
 from unit.road.sandbox.function_version import FUNCTION
 
@@ -107,3 +108,28 @@ def test_json_records_parse(ending: Ending) -> None:
     assert record["time"] == "1970-01-01T00:00:01.500Z"
     assert json.loads(lines.start(0, ID))["record"]["requestId"] == ID
     assert lines.end(ID) is None
+
+
+def test_a_cold_start_is_told_as_spans() -> None:
+    """In JSON the stages follow each other to the end; the text stays AWS's."""
+    split = Split(package=1.5, queue=0.0, assign=2.25, init=10.0, handler=6.25)
+    report = REPORT._replace(split=split)
+    told = PlatformLines(replace(FUNCTION, log_format="JSON")).report(100.02, report)
+    spans = json.loads(told)["record"]["spans"]
+
+    assert [("package", 1.5), ("queue", 0.0), ("assign", 2.25)] == [
+        (span["name"], span["durationMs"]) for span in spans[:3]
+    ]
+    assert [("init", 10.0), ("handler", 6.25)] == [
+        (span["name"], span["durationMs"]) for span in spans[3:]
+    ]
+    assert "1970-01-01T00:01:40.000Z" == spans[0]["start"]
+    assert "1970-01-01T00:01:40.001Z" == spans[1]["start"] == spans[2]["start"]
+    lines = PlatformLines(FUNCTION)
+    assert lines.report(0, REPORT) == lines.report(0, report)
+
+
+def test_a_warm_call_has_no_spans() -> None:
+    """There was no start to tell of."""
+    lines = PlatformLines(replace(FUNCTION, log_format="JSON"))
+    assert "spans" not in json.loads(lines.report(0, REPORT))["record"]

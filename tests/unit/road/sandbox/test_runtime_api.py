@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 import uvloop
@@ -92,6 +93,18 @@ def test_one_event_from_next_to_response() -> None:
         error = path.replace("response", "error")
         assert (await client.ask("POST", error, b"3"))[0] == 403
         assert heard[1:] == [Said(word=Word.RESPONSE, id=EVENT.id, body=b"1")]
+
+    with_api(test)
+
+
+@pytest.mark.parametrize("tenant", ["", "a b/c"])
+def test_the_tenant_is_a_header_if_there_is_one(tenant: str) -> None:
+    """AWS's own name for it, which its clients read."""
+
+    async def test(api: RuntimeApi, client: Client, _heard: list[Said]) -> None:
+        api.give(replace(EVENT, tenant=tenant))
+        _, headers, _ = await client.ask("GET", f"{V}/invocation/next")
+        assert headers.get("Lambda-Runtime-Aws-Tenant-Id", "") == tenant
 
     with_api(test)
 

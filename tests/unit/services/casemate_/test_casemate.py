@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 
 import casemate
 from casemate.app.declared import declared_operations
-from casemate.core.arn import is_account
+from casemate.core.arn import Arn, is_account
+from casemate.core.errors import NotFound
+from casemate.core.function import Residue
 from casemate.core.operation import Operation
 from casemate.seal.checkpoint import Checkpoint
 from casemate.seal.verdict import Fault, Finding, Verdict
@@ -138,6 +140,19 @@ class Cupboard:
         return True
 
 
+class NoFunctions:
+    """Knows no function; `test_residue` has those that do."""
+
+    def get(self, arn: Arn, /) -> Residue:
+        raise NotFound(str(arn))
+
+    async def put(self, arn: Arn, residue: Residue, /) -> None:
+        raise NotFound(f"{arn} {residue}")
+
+    async def delete(self, arn: Arn, /) -> None:
+        raise NotFound(str(arn))
+
+
 class Platform(World):
     """IAM, accounts and the service, after the first start."""
 
@@ -155,6 +170,7 @@ class Platform(World):
             audit=self.judge,
             platform=Running(),
             quarantine=self.cupboard,
+            residues=NoFunctions(),
         )
         self.operator = OperatorSessions(
             accounts=self.accounts,

@@ -12,7 +12,7 @@ import pytest
 
 from casemate.core.call import Admitted, Inside, Sender, Sound
 from casemate.core.errors import Invalid, NotFound, Throttled, TooLarge
-from casemate.core.operation import Noted, Scope
+from casemate.core.operation import Scope, Told
 from casemate.services.lambda_.idempotency.once import MISMATCH, NO_KEY, OnceLimits
 from casemate.services.lambda_.idempotency.policy import EXPIRES_TAG, KEY_TAG
 from casemate.services.lambda_.settings import ONCE_EVENT, FunctionSettings
@@ -20,6 +20,7 @@ from unit.services.calls import (
     ACCOUNT,
     OTHER_ACCOUNT,
     REGION,
+    Answer,
     admitted,
     session_of,
 )
@@ -42,9 +43,11 @@ async def invoke(w: World, event: object, **more: object) -> Mapping[str, object
 
 def is_stored(answer: object) -> bool:
     """Tell whether an answer is an earlier call's: in the header and the record."""
-    told = isinstance(answer, Noted) and answer.notes["idempotency"] == "stored"
+    told = isinstance(answer, Answer | Told) and (
+        answer.notes.get("idempotency") == "stored"
+    )
     if told:
-        assert isinstance(answer, Noted)
+        assert isinstance(answer, Answer | Told)
         assert answer.headers == (("x-casemate-idempotency", "stored"),)
         assert answer.notes["idempotencyOf"]
     return told
@@ -239,7 +242,7 @@ def test_an_event_without_a_key_is_refused_or_runs(tmp_path: Path) -> None:
         await put(w, KeyExpression="order.id", KeyMissing="Run")
         for count in (1, 2):
             answer = await invoke(w, {})
-            assert isinstance(answer, Noted)
+            assert isinstance(answer, Answer)
             assert answer.notes == {"idempotency": "no key"}
             assert answer.headers == ()
             assert len(w.cells.ran) == count
@@ -465,5 +468,20 @@ def test_keys_are_not_in_the_store(tmp_path: Path) -> None:
             assert all(secret not in record.key for record in records)
         entry = w.store.records.scan(ACCOUNT, "lambda.once")[0]
         assert secret.encode() not in entry.value
+
+    run(tmp_path, law)
+
+
+def test_r16_what_one_tenant_id_got_is_no_other_s(tmp_path: Path) -> None:
+    """Tenant ids of the application's own have no key in common."""
+
+    async def law(w: World) -> None:
+        await w.made(TenancyConfig={"TenantIsolationMode": "PER_TENANT"})
+        await put(w)
+        first = await invoke(w, {"id": "k"}, TenantId="blue")
+        assert not is_stored(first)
+        assert not is_stored(await invoke(w, {"id": "k"}, TenantId="green"))
+        assert is_stored(await invoke(w, {"id": "k"}, TenantId="blue"))
+        assert 2 == len(w.cells.ran)
 
     run(tmp_path, law)

@@ -29,7 +29,8 @@ class Owner:
 
     account, region, name: of the function.  born: its own mark, so that one that
     is made anew under the same name has no past.  caller: the account that
-    calls; what one account got is no other's to get.
+    calls; what one account got is no other's to get.  tenant: the application's
+    own tenant id, of a function that has such; empty otherwise.
     """
 
     account: str
@@ -37,6 +38,7 @@ class Owner:
     name: str
     born: str
     caller: str
+    tenant: str = ""
 
 
 @final
@@ -67,6 +69,7 @@ class Namer:
             owner.name.encode(),
             owner.born.encode(),
             owner.caller.encode(),
+            owner.tenant.encode(),
             # A policy that looks elsewhere begins anew.
             plan.policy.key.encode(),
             plan.policy.compare.encode(),

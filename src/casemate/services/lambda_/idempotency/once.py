@@ -16,8 +16,8 @@ lease is over: until then nobody runs, and then the next call does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final, final
 
 from casemate.core.clock import Clock
@@ -83,6 +83,7 @@ class Ran:
 
     version: what ran.  error: the function's own, which is kept by nobody.
     owner: the id of the call whose answer this is, if it is an earlier one's.
+    notes: for the record of the call that ran.
     """
 
     version: str
@@ -90,6 +91,7 @@ class Ran:
     error: str | None = None
     log_tail: bytes = b""
     owner: str = ""
+    notes: Mapping[str, object] = field(default_factory=dict)
 
 
 Run = Callable[[], Awaitable[Ran]]
