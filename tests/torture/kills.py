@@ -1,0 +1,95 @@
+"""Every process of the platform is killed at random, under load, again and again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from torture.clients import Clients
+from torture.ledger import Ledger
+from torture.victim import PARTS, Victim, victim
+
+Say = Callable[[str], None]
+
+BACKLOG: Final = 3_000
+"""Events that may wait before the clients send no more until some have run."""
+EARLY: Final = 8
+"""One kill in so many comes while the platform starts."""
+PATIENCE: Final = 400.0
+"""Seconds in which all has to be worked off: two retries and a lease are 210."""
+
+
+@final
+@dataclass(slots=True, kw_only=True)
+class Killed:
+    """What a run of kills came to."""
+
+    seed: int
+    kills: int = 0
+    parts: Counter[str] = field(default_factory=Counter)
+    early: int = 0
+    seconds: float = 0.0
+    drained: float = 0.0
+    sound: bool = False
+    ledger: Ledger = field(default_factory=Ledger)
+    trouble: list[str] = field(default_factory=list)
+
+    def faults(self) -> list[str]:
+        """Say what broke a promise."""
+        found = [*self.trouble, *self.ledger.faults(self.kills)]
+        return found if self.sound else [*found, "the record is not sound"]
+
+
+def run(kills: int, *, seed: int, until: float, say: Say) -> Killed:
+    """Kill so many times, or until a time of the monotonic clock; then count."""
+    chance = random.Random(seed)
+    found = Killed(seed=seed)
+    begin = time.monotonic()
+    with victim() as platform:
+        clients = Clients(platform, found.ledger)
+        clients.prepare()
+        while found.kills < kills and time.monotonic() < until:
+            _one(platform, clients, chance, found)
+            say(f"kill {found.kills} of {kills}: {_so_far(found.ledger)}")
+        found.seconds = time.monotonic() - begin
+        finish(platform, clients, found, say)
+        found.drained = time.monotonic() - begin - found.seconds
+    return found
+
+
+def finish(platform: Victim, clients: Clients, found: Killed, say: Say) -> None:
+    """Let everything be worked off, count it, verify the record."""
+    if not clients.settle(PATIENCE, say):
+        found.trouble.append(f"{clients.waiting()} events still wait")
+    say("verifying the record")
+    found.sound = bool(platform.client("casemate").verify_audit()["Sound"])
+
+
+def _one(
+    platform: Victim, clients: Clients, chance: random.Random, found: Killed
+) -> None:
+    """One kill, and one more in a while during the start that follows."""
+    clients.begin(events=clients.waiting() < BACKLOG)
+    time.sleep(0.1 + chance.random() * 0.6)
+    _kill(platform, chance.choice(PARTS), found)
+    clients.end()
+    while chance.randrange(EARLY) == 0:
+        platform.begin()
+        time.sleep(chance.random() * 1.2)
+        _kill(platform, "warden", found)
+        found.early += 1
+    platform.rise()
+
+
+def _kill(platform: Victim, part: str, found: Killed) -> None:
+    platform.fell(part)
+    found.kills += 1
+    found.parts[part] += 1
+
+
+def _so_far(ledger: Ledger) -> str:
+    return f"{len(ledger.events)} events, {len(ledger.sent)} messages acknowledged"
