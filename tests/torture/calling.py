@@ -1,4 +1,4 @@
-"""A function of the torture: it puts its effect into a queue, with nothing but Python."""
+"""A function of the torture: it puts its effect into a queue, with Python alone."""
 
 import hashlib
 import hmac
@@ -7,6 +7,7 @@ import json
 import os
 import ssl
 import time
+from typing import Any
 from urllib.parse import urlsplit
 
 ENDPOINT = urlsplit(os.environ["AWS_ENDPOINT_URL"])
@@ -15,7 +16,7 @@ TARGET = "AmazonSQS.SendMessage"
 NAMES = "host;x-amz-date;x-amz-security-token;x-amz-target"
 
 
-def handler(event, context):
+def handler(event: dict[str, Any], _context: object) -> object:
     body = {
         "requestPayload": event,
         "responsePayload": {"proof": event["n"] * 7 + 1},
@@ -29,7 +30,7 @@ def handler(event, context):
             time.sleep(0.05)
 
 
-def sent(body):
+def sent(body: bytes) -> bool:
     line = http.client.HTTPSConnection(ENDPOINT.netloc, context=TLS, timeout=5)
     try:
         line.request("POST", "/", body, signed(body))
@@ -42,7 +43,7 @@ def sent(body):
     return True
 
 
-def signed(body):
+def signed(body: bytes) -> dict[str, str]:
     """Sign with Signature Version 4."""
     when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     token = os.environ["AWS_SESSION_TOKEN"]

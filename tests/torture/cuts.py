@@ -10,7 +10,7 @@ from typing import final
 
 from torture.clients import Clients
 from torture.disk import CUTS, Disk, control, disk, missing
-from torture.kills import BACKLOG, Killed, Say, finish
+from torture.kills import BACKLOG, Killed, Say, finish, so_far, troubles
 from torture.victim import Victim, victim
 
 
@@ -41,22 +41,20 @@ class Cut:
 
 def run(cuts: int, *, seed: int, until: float, say: Say) -> Cut:
     """Cut the power so many times, or until a time of the monotonic clock."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 — moments to cut at, not secrets
     found = Cut(run=Killed(seed=seed))
     begin = time.monotonic()
     with disk() as at, victim(at.data / "casemate") as platform:
         clients = Clients(platform, found.run.ledger)
         clients.prepare()
-        while found.run.kills < cuts and time.monotonic() < until:
-            where = CUTS[found.run.kills % len(CUTS)]
-            _one(at, where, platform, clients, chance, found)
-            ledger = found.run.ledger
-            say(
-                f"cut {found.run.kills} of {cuts}: {len(ledger.events)} events, "
-                f"{len(ledger.sent)} messages acknowledged"
-            )
+        with troubles(found.run):
+            while found.run.kills < cuts and time.monotonic() < until:
+                where = CUTS[found.run.kills % len(CUTS)]
+                _one(at, where, platform, clients, chance, found)
+                say(f"cut {found.run.kills} of {cuts}: {so_far(found.run.ledger)}")
         found.run.seconds = time.monotonic() - begin
-        finish(platform, clients, found.run, say)
+        with troubles(found.run):
+            finish(platform, clients, found.run, say)
         found.run.drained = time.monotonic() - begin - found.run.seconds
         platform.stop()
     return found
@@ -70,9 +68,10 @@ def _one(
     chance: random.Random,
     found: Cut,
 ) -> None:
+    # Before the load: its fsync must not save what the platform did not sync.
+    synced, careless = control(at, found.run.kills)
     clients.begin(events=clients.waiting() < BACKLOG)
     time.sleep(0.1 + chance.random() * 0.6)
-    synced, careless = control(at, found.run.kills)
     cut_at = time.monotonic()
     at.cut(where)
     # What is asked now must be refused; then the machine is off.

@@ -83,7 +83,10 @@ class Disk:
 
     def let_go(self) -> None:
         """Unmount both, and see that they are gone."""
-        for at, image in ((self.data, self._inner), (self.folders[PLATTER], self._outer)):
+        for at, image in (
+            (self.data, self._inner),
+            (self.folders[PLATTER], self._outer),
+        ):
             _unmounted(at)
             _released(image)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import socket
@@ -111,11 +110,6 @@ def victim(data: Path | None = None) -> Iterator[Victim]:
             platform.stop()
         finally:
             shutil.rmtree(own, ignore_errors=True)
-
-
-def some_part(chance: random.Random) -> str:
-    """Choose what to kill."""
-    return chance.choice(PARTS)
 
 
 def _free_port() -> int:
