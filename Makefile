@@ -49,6 +49,7 @@ torture: system-test install ## kill it 500 times, cut its power 50 times, count
 .PHONY: bench
 bench: install ## measure, beside what a user would use instead; writes docs/performance.md
 	@command -v npm >/dev/null || scripts/system-packages nodejs npm
+	@scripts/system-packages redis-tools
 	@benchmarks/prepare "$(PYTHON)" "$(VENV)-bench"
 	@benchmarks/run "$(BIN)"
 

@@ -22,25 +22,8 @@ PAGE: Final = Path(__file__).parents[2] / "docs/torture.md"
 def main() -> int:
     """Run, say, write."""
     options = _options()
-    begin, load = time.monotonic(), os.getloadavg()[1]
     say(f"seed {options.seed}")
-    end = begin + 60 * options.minutes
-    # A power cut takes about three times as long as a kill.
-    share = options.kills / max(1, options.kills + 3 * options.cuts)
-    half = end if options.only else begin + 60 * options.minutes * share
-    seed, wanted = options.seed, options.only or page.PARTS
-    found = page.Found(
-        seed=seed,
-        kills=kills.run(options.kills, seed=seed, until=half, say=say)
-        if "kills" in wanted
-        else None,
-        cuts=cuts.run(options.cuts, seed=seed, until=end, say=say)
-        if "cuts" in wanted
-        else None,
-        recycled=recycling.run(options.cells, say=say) if "cells" in wanted else None,
-        seconds=time.monotonic() - begin,
-        load=(load, os.getloadavg()[1]),
-    )
+    found = _found(options)
     if options.out:
         options.out.write_text(page.written(found), "utf-8")
         say(f"written to {options.out}")
@@ -48,6 +31,31 @@ def main() -> int:
         told(fault)
     told(found.verdict())
     return 1 if found.faults() else 0
+
+
+def _found(options: argparse.Namespace) -> page.Found:
+    begin, load = time.monotonic(), os.getloadavg()[1]
+    wanted = options.only or page.PARTS
+    seconds = 60 * options.minutes
+    # A power cut takes about three times as long as a kill.
+    share = 0.5 if options.only else options.kills / (options.kills + 3 * options.cuts)
+    killed = cut = recycled = None
+    if "kills" in wanted:
+        until = time.monotonic() + seconds * share
+        killed = kills.run(options.kills, seed=options.seed, until=until, say=say)
+    if "cuts" in wanted:
+        until = time.monotonic() + seconds * (1 - share)
+        cut = cuts.run(options.cuts, seed=options.seed, until=until, say=say)
+    if "cells" in wanted:
+        recycled = recycling.run(options.cells, say=say)
+    return page.Found(
+        seed=options.seed,
+        kills=killed,
+        cuts=cut,
+        recycled=recycled,
+        seconds=time.monotonic() - begin,
+        load=(load, os.getloadavg()[1]),
+    )
 
 
 def say(text: str) -> None:

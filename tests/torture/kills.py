@@ -18,6 +18,8 @@ Say = Callable[[str], None]
 
 BACKLOG: Final = 3_000
 """Events that may wait before the clients send no more until some have run."""
+BREATH: Final = 3.0
+"""Seconds more that it has for working off, then."""
 EARLY: Final = 5
 """One kill in so many comes while the platform starts."""
 PATIENCE: Final = 400.0
@@ -87,8 +89,9 @@ def _one(
     platform: Victim, clients: Clients, chance: random.Random, found: Killed
 ) -> None:
     """One kill, and one more in a while during the start that follows."""
-    clients.begin(events=clients.waiting() < BACKLOG)
-    time.sleep(0.1 + chance.random() * 0.6)
+    behind = clients.waiting() >= BACKLOG
+    clients.begin(events=not behind)
+    time.sleep(BREATH * behind + 0.1 + chance.random() * 0.6)
     _kill(platform, chance.choice(PARTS), found)
     clients.end()
     while chance.randrange(EARLY) == 0:

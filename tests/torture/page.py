@@ -149,7 +149,7 @@ def _cuts(found: Cut) -> str:
         ("control: files written and not synced", f"{found.files}"),
         (
             "control: of them lost",
-            f"{lost.total()}: by cuts of the machine {lost[DATA]}, disk {lost[PLATTER]}",
+            f"{lost.total()}: by machine cuts {lost[DATA]}, disk cuts {lost[PLATTER]}",
         ),
     ]
     return f"""## Power cuts
