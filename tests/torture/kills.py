@@ -59,7 +59,7 @@ def run(kills: int, *, seed: int, until: float, say: Say) -> Killed:
         clients.prepare()
         with troubles(found):
             while found.kills < kills and time.monotonic() < until:
-                _one(platform, clients, chance, found)
+                _one(platform, clients, chance, found, kills)
                 say(f"kill {found.kills} of {kills}: {so_far(found.ledger)}")
         found.seconds = time.monotonic() - begin
         with troubles(found):
@@ -86,7 +86,11 @@ def finish(platform: Victim, clients: Clients, found: Killed, say: Say) -> None:
 
 
 def _one(
-    platform: Victim, clients: Clients, chance: random.Random, found: Killed
+    platform: Victim,
+    clients: Clients,
+    chance: random.Random,
+    found: Killed,
+    most: int,
 ) -> None:
     """One kill, and one more in a while during the start that follows."""
     behind = clients.waiting() >= BACKLOG
@@ -94,7 +98,7 @@ def _one(
     time.sleep(BREATH * behind + 0.1 + chance.random() * 0.6)
     _kill(platform, chance.choice(PARTS), found)
     clients.end()
-    while chance.randrange(EARLY) == 0:
+    while found.kills < most and chance.randrange(EARLY) == 0:
         platform.begin()
         time.sleep(chance.random() * 1.2)
         _kill(platform, "warden", found)
