@@ -47,13 +47,13 @@ def run(cuts: int, *, seed: int, until: float, say: Say) -> Cut:
     with disk() as at, victim(at.data / "casemate") as platform:
         clients = Clients(platform, found.run.ledger)
         clients.prepare()
-        with troubles(found.run):
+        with troubles(found.run, platform):
             while found.run.kills < cuts and time.monotonic() < until:
                 where = CUTS[found.run.kills % len(CUTS)]
                 _one(at, where, platform, clients, chance, found)
                 say(f"cut {found.run.kills} of {cuts}: {so_far(found.run.ledger)}")
         found.run.seconds = time.monotonic() - begin
-        with troubles(found.run):
+        with troubles(found.run, platform):
             finish(platform, clients, found.run, say)
         found.run.drained = time.monotonic() - begin - found.run.seconds
         platform.stop()
@@ -76,7 +76,8 @@ def _one(
     at.cut(where)
     # What is asked now must be refused; then the machine is off.
     time.sleep(chance.random() * 0.05)
-    platform.fell("warden")
+    found.run.left += platform.fell("warden") > 0
+    platform.extinguish()
     clients.end()
     found.run.ledger.retract(cut_at)
     at.back()

@@ -35,6 +35,8 @@ class Killed:
     kills: int = 0
     parts: Counter[str] = field(default_factory=Counter)
     early: int = 0
+    left: int = 0
+    """Kills after which the guard had left cells to the next start."""
     seconds: float = 0.0
     drained: float = 0.0
     sound: bool = False
@@ -57,24 +59,25 @@ def run(kills: int, *, seed: int, until: float, say: Say) -> Killed:
     with victim() as platform:
         clients = Clients(platform, found.ledger)
         clients.prepare()
-        with troubles(found):
+        with troubles(found, platform):
             while found.kills < kills and time.monotonic() < until:
                 _one(platform, clients, chance, found, kills)
                 say(f"kill {found.kills} of {kills}: {so_far(found.ledger)}")
         found.seconds = time.monotonic() - begin
-        with troubles(found):
+        with troubles(found, platform):
             finish(platform, clients, found, say)
         found.drained = time.monotonic() - begin - found.seconds
     return found
 
 
 @contextmanager
-def troubles(found: Killed) -> Iterator[None]:
+def troubles(found: Killed, platform: Victim) -> Iterator[None]:
     """Put what broke the run among the faults, so that what was counted is told."""
     try:
         yield
     except (AssertionError, OSError) as error:
-        found.trouble.append(f"the run broke off: {error!r}"[:1_000])
+        said = "".join(platform.lines[-3:])
+        found.trouble.append(f"the run broke off: {error!r}; last said: {said!r}")
 
 
 def finish(platform: Victim, clients: Clients, found: Killed, say: Say) -> None:
@@ -107,7 +110,7 @@ def _one(
 
 
 def _kill(platform: Victim, part: str, found: Killed) -> None:
-    platform.fell(part)
+    found.left += platform.fell(part) > 0
     found.kills += 1
     found.parts[part] += 1
 

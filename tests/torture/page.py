@@ -55,12 +55,14 @@ class Found:
             *([f"{self.recycled.cells} cells"] if self.recycled else []),
         ]
         acknowledged = sum(len(one.events) + len(one.sent) for one in ledgers)
+        broken = any(run.trouble for run in runs)
         lost = sum(len(numbers) for one in ledgers for numbers in one.lost().values())
         twice = sum(sum(one.duplicates().values()) for one in ledgers)
         faults = self.faults()
         return (
             f"{'FAILED' if faults else 'held'}: {', '.join(said)}; "
-            f"{acknowledged:,} acknowledged, {lost} lost, {twice} duplicates, "
+            f"{acknowledged:,} acknowledged, {'?' if broken else lost} lost, "
+            f"{twice} duplicates, "
             f"{len(faults)} faults"
         )
 
@@ -192,6 +194,7 @@ def _counted(found: Killed, kills: int) -> list[tuple[str, str]]:
         ),
         ("messages back after their deletion was acknowledged", str(len(ledger.back))),
         ("calls refused, and not counted as acknowledged", refused or "0"),
+        ("kills after which cells were left to the next start", str(found.left)),
         ("the record verifies", "yes" if found.sound else "**no**"),
         (
             "seconds, and of working off at the end",

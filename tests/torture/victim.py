@@ -22,6 +22,8 @@ PARTS: Final = ("warden", "node", "keyholder", "egress", "guard", "all")
 """What is killed: one process; `guard`, and the warden with it; or all at once."""
 GONE: Final = 30.0
 """Seconds within which everything of a killed platform has ended."""
+SWEPT: Final = 12.0
+"""Seconds that the guard has for the cells: its own patience is 10."""
 
 
 class SurvivedError(AssertionError):
@@ -63,8 +65,12 @@ class Victim(Stand):
                 raise AssertionError("".join(self.lines))
             time.sleep(0.005)
 
-    def fell(self, part: str) -> None:
-        """Kill a part with SIGKILL; wait until nothing is left of the platform."""
+    def fell(self, part: str) -> int:
+        """
+        Kill a part with SIGKILL; wait until the platform's processes have ended.
+
+        Gives how many processes of cells are left to the next start.
+        """
         assert self.process is not None
         old = self.everything()
         for pid in self._pids(part):
@@ -72,9 +78,44 @@ class Victim(Stand):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(GONE)
         if part in ("guard", "all"):
-            return  # nobody is left to end the cells: the next start does
+            return 0  # nobody is left to end the cells: the next start does
         if left := still_there(old, GONE):
             raise SurvivedError(f"{part} was killed, and {left} did not end")
+        return self._left(SWEPT)
+
+    def extinguish(self) -> None:
+        """End what is left of cells, as nothing outlives a power cut."""
+        end = time.monotonic() + GONE
+        while pids := self._cells():
+            if time.monotonic() > end:
+                raise SurvivedError(f"{pids} do not end")
+            for top in self._groups():
+                for state in top.glob("*/freezer.state"):
+                    with suppress(OSError):
+                        state.write_text("THAWED")
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+
+    def _left(self, seconds: float) -> int:
+        end = time.monotonic() + seconds
+        while (left := len(self._cells())) and time.monotonic() < end:
+            time.sleep(0.02)
+        return left
+
+    def _groups(self) -> list[Path]:
+        groups, name = Path("/sys/fs/cgroup"), f"casemate-{self.instance}"
+        return [path for at in ("", "*/") for path in groups.glob(f"{at}{name}")]
+
+    def _cells(self) -> set[int]:
+        found: set[int] = set()
+        for top in self._groups():
+            for folder, _, _ in os.walk(top):
+                with suppress(OSError):
+                    procs = Path(folder, "cgroup.procs").read_text()
+                    found |= {int(pid) for pid in procs.split()}
+        return found
 
     def _pids(self, part: str) -> list[int]:
         assert self.process is not None
