@@ -42,9 +42,14 @@ lint: install ## ruff, mypy, import contracts, unused dependencies
 test: system-test lint ## everything that CI runs
 	@echo "== tests"; "$(BIN)/pytest"
 
+.PHONY: torture
+torture: system-test install ## kill it 500 times, cut its power 50 times, count; writes docs/torture.md
+	@tests/torture/run "$(BIN)" --page $(TORTURE)
+
 .PHONY: bench
 bench: install ## measure, beside what a user would use instead; writes docs/performance.md
 	@command -v npm >/dev/null || scripts/system-packages nodejs npm
+	@scripts/system-packages redis-tools
 	@benchmarks/prepare "$(PYTHON)" "$(VENV)-bench"
 	@benchmarks/run "$(BIN)"
 

@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from benchmarks import casemate_server, cells, cold, competitors, processes, rooms, warm
+from benchmarks import (
+    casemate_server,
+    cells,
+    cold,
+    competitors,
+    events,
+    processes,
+    rooms,
+    warm,
+)
 from benchmarks.conditions import conditions, load
 from benchmarks.report import Findings, written
 
@@ -33,6 +42,7 @@ class Plan:
     rooms: float
     new_cells: float
     burst: float
+    events: events.Plan
 
 
 FULL: Final = Plan(
@@ -41,6 +51,7 @@ FULL: Final = Plan(
     rooms=5.0,
     new_cells=10.0,
     burst=12.0,
+    events=events.Plan(rounds=5, seconds=2.0),
 )
 QUICK: Final = Plan(
     warm=warm.Plan(rounds=2, alone=0.4, crowd=0.6, run_up=3.0),
@@ -48,6 +59,7 @@ QUICK: Final = Plan(
     rooms=1.0,
     new_cells=3.0,
     burst=6.0,
+    events=events.Plan(rounds=2, seconds=0.7),
 )
 
 
@@ -95,6 +107,7 @@ def _measure(folder: Path, plan: Plan) -> Findings:
         burst = cells.burst(platform, plan.burst)
         serving = cells.function_memory(platform)
     return Findings(
+        events=events.measure(plan.events, say),
         conditions=[*told, load("after")],
         warm=found,
         rooms=by_room,

@@ -66,8 +66,18 @@ class Casemate:
 
     def invocation(self, name: str, event: bytes, expected: bytes) -> Ask:
         """Sign one Invoke, as it goes over the wire."""
+        return Ask(request=self._invoke(name, event, {}), expected=expected)
+
+    def event(self, name: str, event: bytes) -> Ask:
+        """Sign one Invoke of the type Event."""
+        headers = {"X-Amz-Invocation-Type": "Event"}
+        request = self._invoke(name, event, headers)
+        return Ask(request=request, expected=b"", status=b"202")
+
+    def _invoke(self, name: str, event: bytes, headers: Mapping[str, str]) -> bytes:
         path = f"/2015-03-31/functions/{name}/invocations"
-        request = AWSRequest("POST", f"{self._endpoint}{path}", data=event)
+        url = f"{self._endpoint}{path}"
+        request = AWSRequest("POST", url, data=event, headers=dict(headers))
         self._signer.add_auth(request)
         prepared = request.prepare()
         fields = {"Host": urlsplit(self._endpoint).netloc, **prepared.headers}
@@ -77,7 +87,7 @@ class Casemate:
             *(f"{k}: {_text(v)}" for k, v in fields.items()),
         ]
         head = "\r\n".join(lines).encode() + b"\r\n\r\n"
-        return Ask(request=head + event, expected=expected)
+        return head + event
 
     def server(self, name: str) -> Server:
         """Show a function as a server among others."""

@@ -43,10 +43,11 @@ class Peer:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A whole request, and what its answer must hold."""
+    """A whole request, and what its answer must hold.  status: three digits."""
 
     request: bytes
     expected: bytes
+    status: bytes = b"200"
 
 
 @final
@@ -85,7 +86,7 @@ class Line:
         begin = time.perf_counter()
         status, body = self.exchange(ask.request)
         end = time.perf_counter()
-        _check(status == b"200" and ask.expected in body, status, body)
+        _check(status == ask.status and ask.expected in body, status, body)
         return end - begin
 
     def exchange(self, request: bytes) -> tuple[bytes, bytes]:
@@ -154,7 +155,7 @@ class _Asker(asyncio.Protocol):
         if not whole or len(answer) < whole or self._ask is None:
             return
         self._latencies.append(time.perf_counter() - self._sent)
-        if answer[9:12] != b"200" or self._ask.expected not in answer:
+        if answer[9:12] != self._ask.status or self._ask.expected not in answer:
             self._fail(UnexpectedAnswerError(answer[:500].decode("latin-1")))
             return
         self._answer = b""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from benchmarks import cold
+from benchmarks import cold, events
 from benchmarks.casemate_server import MEMORY_MB
 from benchmarks.cells import BURST, CALLERS, Burst, Memory
 from benchmarks.figures import Figure, number, ratios
@@ -32,6 +32,7 @@ class Findings:
     starts: cold.Starts
     new_cells: float
     burst: Burst
+    events: events.Events
     generic: Memory
     serving: Memory
 
@@ -64,6 +65,7 @@ def written(found: Findings, *, seconds: float) -> str:
         _rooms(found.rooms),
         _cold(found.starts),
         _cells(found),
+        _events(found.events),
         _conditions(found.conditions),
     ]
     return "\n\n".join(parts) + "\n"
@@ -100,6 +102,7 @@ def targets(found: Findings) -> list[Target]:
     per_core = versus(found.warm, FRAMEWORK, lambda one: one.per_core)
     start = ratios(found.starts[cold.HIT], found.starts[cold.BARE])
     weight = found.generic.each * MIB
+    drain = ratios(found.events.drained, found.events.synchronous)
     return [
         Target(
             what=f"warm p50, as a multiple of {FRAMEWORK}'s",
@@ -131,6 +134,13 @@ def targets(found: Findings) -> list[Target]:
             value=weight,
             bound=6,
             told=number(weight),
+        ),
+        Target(
+            what="events run a second, as a multiple of synchronous calls",
+            value=drain.median,
+            bound=0.6,
+            told=drain.text(),
+            at_least=True,
         ),
     ]
 
@@ -256,6 +266,41 @@ Memory is the proportional set size (PSS) of all processes in a cell: what is sh
 is divided among those that share it, so it falls as cells become more.
 
 {_table(("what", "measured"), rows)}"""
+
+
+def _events(found: events.Events) -> str:
+    rows = [
+        (what, Figure.of(values).text(0), ratios(found.taken, values).text())
+        for what, values in (
+            ("Casemate: events acknowledged with 202", found.taken),
+            ("SQLite alone: rows, in groups of as many as wait", found.sqlite),
+            (f"Redis {found.redis}: entries, `appendfsync always`", found.stream),
+        )
+    ]
+    ran = [
+        ("synchronous calls", Figure.of(found.synchronous).text(0), ""),
+        (
+            "events that had piled up, each run and gone from the queue",
+            Figure.of(found.drained).text(0),
+            ratios(found.drained, found.synchronous).text(),
+        ),
+    ]
+    head = ("a second", "measured", "Casemate's, as a multiple of it")
+    return f"""## Asynchronous events
+
+Taken: {events.BODY} bytes each, durable before the answer, {events.CONNECTIONS} \
+waiting at once; the servers share one core, one of them asked at a time.
+Casemate's are signed, authorized, encrypted and put on record; SQLite is a bare \
+writer in one process, with `synchronous=FULL`, and a Redis stream is asked over plain \
+TCP.
+They show what the disk and the promise cost, not what is in the way to them.
+
+{_table(head, rows)}
+
+Run: the hello function, on that core, {events.AT_ONCE} at once: connections of the \
+synchronous calls, and the places that events of one function have.
+
+{_table(("a second", "measured", "as a multiple of the first"), ran)}"""
 
 
 def _weight(what: str, memory: Memory) -> tuple[str, str]:

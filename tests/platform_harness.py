@@ -84,8 +84,10 @@ class Platform:
             time.sleep(0.02)
 
     def _read(self, process: subprocess.Popen[str]) -> None:
+        # Of this process: a list that was begun for the next one stays that one's.
+        lines = self.lines
         with process.stdout or io.StringIO() as stdout:
-            self.lines += iter(stdout.readline, "")
+            lines.extend(iter(stdout.readline, ""))
 
     def session(self, account: str | None = None) -> dict[str, str]:
         """Give the variables of an administrator's session."""

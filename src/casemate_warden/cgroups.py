@@ -202,18 +202,30 @@ def parents(name: str) -> list[Path]:
 
 
 def processes(folder: Path) -> list[int]:
-    """Process ids in a group and all groups below it."""
+    """Process ids in a group and all groups below it, without those that end now."""
     found: list[int] = []
     for file in folder.glob("**/cgroup.procs"):
-        found += [int(line) for line in file.read_text("ascii").split()]
+        with _vanishing():
+            found += [int(line) for line in file.read_text("ascii").split()]
     return found
+
+
+@contextlib.contextmanager
+def _vanishing() -> Iterator[None]:
+    """One group that ends while it is looked at must not keep the others alive."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
 
 
 def thaw_below(folder: Path) -> None:
     """Thaws every group below `folder`, whichever version it is of."""
     for name, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
         for file in folder.glob(f"*/{name}"):
-            file.write_text(word, "ascii")
+            with _vanishing():
+                file.write_text(word, "ascii")
 
 
 def remove_folder(path: Path, patience: float = 5.0) -> None:

@@ -138,7 +138,9 @@ def prepare_data(data: Path, people: dict[str, User]) -> None:
 
 
 def _folder(path: Path, mode: int, uid: int, gid: int) -> None:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _synced(path.parent)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         held = os.open(path, flags)
@@ -155,12 +157,38 @@ def _folder(path: Path, mode: int, uid: int, gid: int) -> None:
 
 def _check_schema(path: Path) -> None:
     if not path.exists():
-        path.write_text(f"{SCHEMA}\n", "ascii")
+        _write(path, f"{SCHEMA}\n")
     text = path.read_text("ascii").strip()
     if not text.isdigit() or int(text) > SCHEMA:
         raise CannotStart(
             f"{path} says `{text[:20]}`, not {SCHEMA}: start a newer casemate"
         )
+
+
+def _write(path: Path, text: str) -> None:
+    """
+    Writes a small file that a power cut leaves whole or not there.
+
+    Without the fsync, one soon after the first start left it empty, and no later
+    start took the folder.
+    """
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with draft.open("w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+    draft.replace(path)
+    _synced(path.parent)
+
+
+def _synced(folder: Path) -> None:
+    """Has the names in a folder on the disk."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)
 
 
 def keep_region(data: Path, region: str) -> None:
@@ -171,10 +199,7 @@ def keep_region(data: Path, region: str) -> None:
     """
     path = data / "region"
     if not path.exists():
-        draft = data / "region.new"
-        draft.write_text(f"{region}\n", "ascii")
-        draft.chmod(0o644)
-        draft.replace(path)
+        _write(path, f"{region}\n")
     made_for = path.read_text("ascii", "replace").strip()
     if made_for != region:
         raise CannotStart(

@@ -84,6 +84,11 @@ def prctl(option: int, value: int) -> None:
     _checked(done, f"prctl {option}")
 
 
+def syncfs(descriptor: int) -> None:
+    """Has everything of one file system on its disk."""
+    _checked(_libc.syncfs(ctypes.c_int(descriptor)), "syncfs")
+
+
 def namespace(kind: str) -> int:
     """A descriptor on the calling thread's own namespace (`mnt`, `net`)."""
     return os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)

@@ -72,10 +72,14 @@ class Stand(Platform):
                     children = {int(p) for p in (task / "children").read_text().split()}
                     waiting += children - found
                     found |= children
-        for folder in Path("/sys/fs/cgroup").glob(f"**/casemate-{self.instance}/**"):
-            procs = folder / "cgroup.procs"
-            with suppress(OSError):
-                found |= {int(pid) for pid in procs.read_text().split()}
+        groups = Path("/sys/fs/cgroup")
+        for at in ("", "*/"):
+            for top in groups.glob(f"{at}casemate-{self.instance}"):
+                # A group may end while it is looked at, which a walk takes as said.
+                for folder, _, _ in os.walk(top):
+                    with suppress(OSError):
+                        procs = Path(folder, "cgroup.procs").read_text()
+                        found |= {int(pid) for pid in procs.split()}
         return {(pid, started) for pid in found if (started := _started(pid))}
 
     @property
