@@ -23,6 +23,7 @@ from casemate.core.event import AsyncEvent
 from casemate.core.identifier import request_id
 from casemate.core.operation import Operation, Parameters
 from casemate.road.dispatch.events.intake import Intake
+from casemate.road.dispatch.events.kept import UnreadableError, read
 from casemate.road.dispatch.events.life import Response
 from casemate.road.dispatch.events.ports import Parcel
 from casemate.road.dispatch.events.quarantine import Quarantine, Summary
@@ -211,19 +212,19 @@ class Quarantinings:
 
     events: Events
 
-    def __call__(self, event: AsyncEvent, reason: str) -> None:
+    def __call__(self, account: str, summary: Summary) -> None:
         """Say so."""
         self.events.write_soon(
             Event(
                 name=QUARANTINED,
-                account=event.account,
+                account=account,
                 by=SERVICE,
                 source=SERVICE,
                 details={
-                    "requestId": event.id,
-                    "function": event.target,
+                    "requestId": summary.id,
+                    "function": summary.target,
                     # The reason may repeat what the function said.
-                    "reason": reason.partition(":")[0],
+                    "reason": summary.reason.partition(":")[0],
                 },
             )
         )
@@ -247,9 +248,14 @@ class QuarantineKeeper:
         return found[0] if found else None
 
     def payload(self, account: str, identifier: str) -> bytes:
-        """Give the event itself."""
+        """Give the event itself; what cannot be read, as it is."""
         found = self.quarantine.find(account, identifier)
-        return found[1].event.payload if found else b""
+        if found is None:
+            return b""
+        try:
+            return read(found[1]).event.payload
+        except UnreadableError:
+            return found[1]
 
     async def redrive(self, account: str, identifier: str) -> bool:
         """Begin one again."""

@@ -45,6 +45,9 @@ def gauges(house: House, front: Front) -> Callable[[], Mapping[str, float]]:
             "events_delivered": house.driver.counts.delivered,
             "events_failed": house.driver.counts.failed,
             "events_quarantined": house.driver.counts.quarantined,
+            "events_unreadable": house.driver.counts.unreadable,
+            "events_unwritten": house.driver.counts.unwritten,
+            "messages_damaged": health.damaged,
         }
         if house.replays is not None:
             values["signatures_remembered"] = len(house.replays)

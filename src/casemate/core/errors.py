@@ -40,12 +40,15 @@ class Refusal(Exception):
         evidence: Mapping[str, object] | None = None,
         members: Mapping[str, object] | None = None,
         retry_after: int | None = None,
+        final: bool = False,
     ) -> None:
         """
         Make a refusal.
 
         members: further members of the error's shape (`Reason` of Lambda's
-        TooManyRequestsException, say).  retry_after: seconds.
+        TooManyRequestsException, say).  retry_after: seconds.  final: no waiting
+        helps, somebody has to change something first; the platform's own retries
+        end at it.
         """
         super().__init__(reason)
         self.reason = reason
@@ -54,6 +57,7 @@ class Refusal(Exception):
         self.evidence: Mapping[str, object] = evidence or {}
         self.members: Mapping[str, object] = members or {}
         self.retry_after = retry_after
+        self.final = final
 
 
 class Malformed(Refusal):

@@ -31,6 +31,10 @@ class DamagedError(SubstrateError):
     """Stored bytes do not match their seal or digest."""
 
 
+class TooLargeError(SubstrateError):
+    """A name or a value is longer than the store takes."""
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:

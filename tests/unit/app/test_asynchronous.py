@@ -15,6 +15,7 @@ from casemate.core.call import Arrival, Outcome
 from casemate.core.errors import Denied, Unimplemented
 from casemate.core.event import Plan
 from casemate.road.dispatch.events.ports import Parcel
+from casemate.road.dispatch.events.quarantine import Summary
 from casemate.road.ingress.catalog import Catalog
 from casemate.road.record.ledger import STREAM
 from casemate.seal import chain
@@ -93,7 +94,16 @@ async def test_a_quarantined_event_is_on_the_accounts_record(tmp_path: Path) -> 
         ledger = ledger_on(store.log)
         ledger.start()
         events = Events(ledger=ledger, clock=SetClock(), region="us-east-1")
-        Quarantinings(events=events)(event(1), "RetriesExhausted, and so on: secret")
+        summary = Summary(
+            id=event(1).id,
+            target=event(1).target,
+            at=0.0,
+            reason="RetriesExhausted, and so on: secret",
+            condition="RetriesExhausted",
+            runs=3,
+            payload_bytes=2,
+        )
+        Quarantinings(events=events)(ALICE, summary)
         await ledger.close()
         found = [
             orjson.loads(chain.unpacked(e.position, e.at, e.data).data)

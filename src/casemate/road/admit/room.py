@@ -198,4 +198,5 @@ def _reserved(function: str, taken: int) -> Throttled:
         "it; wait for some to end, or reserve more with PutFunctionConcurrency",
         members={"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"},
         retry_after=1,
+        final=not taken,  # None is running and yet all is taken: a share of 0.
     )

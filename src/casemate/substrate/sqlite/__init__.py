@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
+from casemate.substrate.ports import TooLargeError
 from casemate.substrate.sqlite.file import WrongKeyError
-from casemate.substrate.sqlite.limits import (
-    ClosedError,
-    Limits,
-    NoKeyError,
-    TooLargeError,
-)
+from casemate.substrate.sqlite.limits import ClosedError, Limits, NoKeyError
 from casemate.substrate.sqlite.schema import NewerSchemaError
 from casemate.substrate.sqlite.store import Health, InUseError, Store, open_store
 from casemate.substrate.sqlite.vault import Envelope, KeyRing

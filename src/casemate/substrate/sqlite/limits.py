@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from casemate.substrate.ports import SubstrateError
+from casemate.substrate.ports import SubstrateError, TooLargeError
 
 _MIB = 1_048_576
-
-
-class TooLargeError(SubstrateError):
-    """A name or a value is longer than the store takes."""
 
 
 class NoKeyError(SubstrateError):
@@ -30,8 +26,9 @@ class Limits:
 
     name_bytes: of an account, table, key, stream, queue, counter or kind, as
     UTF-8 (S3's keys, the longest of AWS's names, have 1,024).
-    value_bytes: of one record; entry_bytes: of one log entry, and of a message
-    with its attributes.
+    value_bytes: of one record; entry_bytes: of one log entry.
+    letter_bytes: of a message with its attributes; the largest is an asynchronous
+    event of 1 MB with its function's answer of 6 MB, kept as they are.
     backlog_bytes, backlog_entries: what `append_soon` may leave waiting; one
     account may use a quarter of it.
     stream_bytes: of one stream of a tenant; past it the oldest entries go.
@@ -44,6 +41,7 @@ class Limits:
     name_bytes: int = 2048
     value_bytes: int = 16 * _MIB
     entry_bytes: int = 4 * _MIB
+    letter_bytes: int = 8 * _MIB
     backlog_bytes: int = 32 * _MIB
     backlog_entries: int = 100_000
     stream_bytes: int = 1024 * _MIB

@@ -7,10 +7,10 @@ from typing import final
 
 import apsw
 
-from casemate.substrate.ports import SHARED, Entry, NewEntry
+from casemate.substrate.ports import SHARED, Entry, NewEntry, TooLargeError
 from casemate.substrate.sqlite.arrivals import Arrivals
 from casemate.substrate.sqlite.backlog import Backlog, Name
-from casemate.substrate.sqlite.limits import Limits, TooLargeError
+from casemate.substrate.sqlite.limits import Limits
 from casemate.substrate.sqlite.prefix import past
 from casemate.substrate.sqlite.readers import Readers, Row
 from casemate.substrate.sqlite.runs import Runs, numbered

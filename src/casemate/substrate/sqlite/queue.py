@@ -24,9 +24,10 @@ from casemate.substrate.ports import (
     Held,
     InFlightError,
     Message,
+    TooLargeError,
 )
 from casemate.substrate.sqlite import letter
-from casemate.substrate.sqlite.limits import Limits, TooLargeError
+from casemate.substrate.sqlite.limits import Limits
 from casemate.substrate.sqlite.readers import Readers, Row
 from casemate.substrate.sqlite.tally import Place, Tally
 from casemate.substrate.sqlite.vault import Vault
@@ -106,6 +107,9 @@ WHERE account = ? AND queue = ? AND visible_at > ?
 _LEASE_BYTES: Final = 16
 _CHUNK: Final = 1000
 """Messages that one transaction forgets, so that nobody waits long for it."""
+
+_PUT_OFF: Final = (30.0, 3_600.0)
+"""Seconds before a message with a broken seal is met again: the first, the longest."""
 
 _EVER: Final = -1.0
 """Before any message was sent."""
@@ -206,8 +210,9 @@ class SqliteQueue:
         """
         Claim the messages that are due, the longest due first.
 
-        A message whose seal is broken is put off by the lease like any other,
-        but not given; `damaged` counts those.
+        A message whose seal is broken is not given but put off, twice as long
+        each time up to an hour: it cannot be opened, so it cannot be moved to
+        where somebody would decide.  `damaged` counts the times it was met.
         """
         now, place, ruled = self._now(), (account, queue), rules or _NO_RULES
 
@@ -355,8 +360,8 @@ class SqliteQueue:
         self._tally.clear()
 
     def _fits(self, content: bytes) -> None:
-        if len(content) > self._limits.entry_bytes:
-            most = self._limits.entry_bytes
+        if len(content) > self._limits.letter_bytes:
+            most = self._limits.letter_bytes
             raise TooLargeError(f"a message has at most {most} bytes")
 
     def _tell(self, place: Place) -> None:
@@ -436,11 +441,12 @@ class SqliteQueue:
                 moved += 1
                 continue
             proof = self._randomness(_LEASE_BYTES).hex()
-            claims.append((letter.kept(proof), now + lease, now, now, one.number))
+            until = now + (lease if one.body is not None else _put_off(one, lease))
+            claims.append((letter.kept(proof), until, now, now, one.number))
             if one.body is None:
                 damaged += 1
                 continue
-            messages.append(_message(one, one.body, proof, now, now + lease))
+            messages.append(_message(one, one.body, proof, now, until))
         if claims:
             connection.executemany(_CLAIM, claims)
             self._tally.flew(place, len(claims))
@@ -467,6 +473,12 @@ class SqliteQueue:
         connection.execute(_MOVE, (dead.queue, sealed, now, one.number))
         self._tally.moved(place, target, len(sealed) - one.size)
         return True
+
+
+def _put_off(due: _Due, lease: float) -> float:
+    """Say for how long a message with a broken seal is not met again, in seconds."""
+    first = max(lease, _PUT_OFF[0])
+    return max(lease, min(first * 2.0 ** min(due.received, 16), _PUT_OFF[1]))
 
 
 def _message(due: _Due, body: bytes, lease: str, now: float, until: float) -> Message:

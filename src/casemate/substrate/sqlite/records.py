@@ -13,9 +13,10 @@ from casemate.substrate.ports import (
     Put,
     Record,
     RevisionConflictError,
+    TooLargeError,
 )
 from casemate.substrate.sqlite.cache import UNKNOWN, Cache, Name
-from casemate.substrate.sqlite.limits import Limits, TooLargeError
+from casemate.substrate.sqlite.limits import Limits
 from casemate.substrate.sqlite.prefix import past
 from casemate.substrate.sqlite.readers import Readers, Value
 from casemate.substrate.sqlite.vault import Vault

@@ -158,7 +158,7 @@ def standing(
         plans=told,
         run=told.run,
         deliver=told.deliver,
-        tell=lambda event, reason: told.aside.append((event.id, reason)),
+        tell=lambda _, summary: told.aside.append((summary.id, summary.reason)),
         clock=clock,
         chance=lambda: 0.0,
     )

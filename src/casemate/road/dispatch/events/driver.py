@@ -6,7 +6,10 @@ The driver: claims events that are due, runs them, delivers what came of them.
 2. While an event is worked on its lease is renewed; if this process dies, the
    lease ends and the event is claimed again: at least once.
 3. What comes next is the state machine's to say (`life`).
-4. The event leaves the queue last, when nothing of it is left to do.
+4. A step that was made is written before its place is given on: while the store
+   cannot be written the event waits in memory, and its function does not run
+   again.  What the queue cannot keep at all is set aside.
+5. The event leaves the queue last, when nothing of it is left to do.
 
 A bounded number of events is worked on at once; each run and each delivery is
 a call on the road, with its own record.
@@ -15,10 +18,10 @@ a call on the road, with its own record.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
 from casemate.core.clock import Clock
 from casemate.core.errors import Invalid, NotFound, Refusal, TooLarge, Unimplemented
@@ -40,8 +43,16 @@ from casemate.road.dispatch.events.life import (
 from casemate.road.dispatch.events.ports import Deliver as Delivering
 from casemate.road.dispatch.events.ports import Parcel, Plans, Tell
 from casemate.road.dispatch.events.ports import Run as Running
-from casemate.road.dispatch.events.quarantine import Quarantine
-from casemate.substrate.ports import Message, Queue, SubstrateError
+from casemate.road.dispatch.events.quarantine import Quarantine, Summary
+from casemate.substrate.ports import (
+    DamagedError,
+    Message,
+    Queue,
+    SubstrateError,
+    TooLargeError,
+)
+
+_T = TypeVar("_T")
 
 LEASE: Final = 30.0
 """Seconds: after a crash, events that were worked on are late by that much."""
@@ -66,19 +77,30 @@ class _Claim:
 @final
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """What was done since the start.  failed: work that the platform itself broke."""
+    """
+    What was done since the start.
+
+    failed: work that the platform itself broke.  unreadable: messages that are no
+    events known here.  unwritten: times that a step could not be written yet.
+    """
 
     runs: int = 0
     retried: int = 0
     delivered: int = 0
     quarantined: int = 0
     failed: int = 0
+    unreadable: int = 0
+    unwritten: int = 0
 
 
 @final
 @dataclass(slots=True, kw_only=True)
 class Driver:
-    """Works on events until it is told to stop.  chance: gives numbers in [0, 1)."""
+    """
+    Works on events until it is told to stop.
+
+    chance: gives numbers in [0, 1).  pause: lets seconds go by.
+    """
 
     intake: Intake
     lanes: Lanes
@@ -90,6 +112,7 @@ class Driver:
     tell: Tell
     clock: Clock
     chance: Callable[[], float]
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     counts: Counts = field(default_factory=Counts)
     _claims: dict[tuple[str, str], _Claim] = field(default_factory=dict)
     _work: set[asyncio.Task[None]] = field(default_factory=set)
@@ -212,11 +235,8 @@ class Driver:
 
     async def _worked(self, lane: Lane, message: Message) -> None:
         """Work on one event until it waits or is gone."""
-        try:
-            kept = read(message.body)
-        except UnreadableError:
-            return  # It stays where it is, and is met again when its lease ends.
-        place = (lane.target, kept.event.id)
+        kept = _read(message)
+        place = (lane.target, kept.event.id if kept else message.id)
         if place in self._claims:
             # Its lease ended while it is worked on here (a clock set forward):
             # (2) holds on with the new one.
@@ -224,11 +244,10 @@ class Driver:
             return
         claim = self._claims[place] = _Claim(lane, message.lease)
         try:
-            step = await self._lived(kept)
-            try:
-                await self._settle(claim, kept.event, step)
-            except SubstrateError:
-                await self._put_off(claim, step)
+            if kept is None:
+                await self._unread(claim, message)
+            else:
+                await self._settle(claim, kept.event, await self._lived(kept))
         finally:
             del self._claims[place]
 
@@ -251,7 +270,8 @@ class Driver:
         except NotFound as refusal:
             return life.gone(now, self.clock.now(), refusal.reason)
         except Refusal as refusal:
-            return life.refused(
+            onward = life.shut if refusal.final else life.refused
+            return onward(
                 now,
                 self._course(event),
                 self.clock.now(),
@@ -302,45 +322,83 @@ class Driver:
     async def _settle(
         self, claim: _Claim, event: AsyncEvent, step: Again | Aside | life.Done
     ) -> None:
+        left: Again | Aside | life.Done | None = step
         if isinstance(step, Again):
-            await self._later(claim, event, step)
-            return
-        if isinstance(step, Aside):
-            kept = Kept(event=event, life=step.life)
-            await self.quarantine.put(kept, step.reason, self.clock.now())
-            self.counts.quarantined += 1
-            self.tell(event, step.reason)
-        # (4)
-        lane = claim.lane
-        name = queue_of(lane.target)
-        if await self.queue.acknowledge(lane.account, name, claim.lease):
-            self.intake.gone(lane.account)
+            again = step
+            left = await self._written(lambda: self._later(claim, event, again))
+        if isinstance(left, Aside):
+            aside = left
+            await self._written(lambda: self._aside(event, aside))
+        if left is not None:
+            await self._written(lambda: self._end(claim))
 
-    async def _later(self, claim: _Claim, event: AsyncEvent, step: Again) -> None:
+    async def _unread(self, claim: _Claim, message: Message) -> None:
+        """Set a message aside that is no event known here: an older release's, say."""
+        self.counts.unreadable += 1
+        lane = claim.lane
+        summary = await self._written(
+            lambda: self.quarantine.put_unread(
+                lane.account, lane.target, message.id, message.body, self.clock.now()
+            )
+        )
+        self._told(lane.account, summary)
+        await self._written(lambda: self._end(claim))
+
+    async def _written(self, write: Callable[[], Awaitable[_T]]) -> _T:
+        """
+        Write, as often as it takes: the disk is full, say.
+
+        The event keeps its place until then, so no more wait in memory than are
+        worked on at once; and nothing runs that could not be told of.
+        """
+        # (4)
+        while True:
+            try:
+                return await write()
+            except SubstrateError:
+                self.counts.unwritten += 1
+                await self.pause(PAUSE)
+
+    async def _later(
+        self, claim: _Claim, event: AsyncEvent, step: Again
+    ) -> Aside | None:
+        """Put an event back; give what is to be done if the queue cannot keep it."""
         lane = claim.lane
         wait = max(0.0, step.at - self.clock.now())
-        await self.queue.put_back(
-            lane.account,
-            queue_of(lane.target),
-            claim.lease,
-            write(Kept(event=event, life=step.life)),
-            delay=wait,
-        )
+        try:
+            await self.queue.put_back(
+                lane.account,
+                queue_of(lane.target),
+                claim.lease,
+                write(Kept(event=event, life=step.life)),
+                delay=wait,
+            )
+        except (TooLargeError, DamagedError) as cause:
+            return Aside(life=step.life, reason=f"the queue cannot keep it: {cause}")
         self.counts.retried += 1
         self.lanes.look(lane.account, lane.target, self.clock.monotonic() + wait)
+        return None
 
-    async def _put_off(self, claim: _Claim, step: Step) -> None:
-        """
-        Wait with an event whose step cannot be written: the disk is full, say.
+    async def _aside(self, event: AsyncEvent, step: Aside) -> None:
+        kept, now = Kept(event=event, life=step.life), self.clock.now()
+        try:
+            summary = await self.quarantine.put(kept, step.reason, now)
+        except TooLargeError:
+            bare = Kept(event=event, life=life.unanswered(step.life))
+            reason = f"{step.reason} (the function's answer was too large to keep)"
+            summary = await self.quarantine.put(bare, reason, now)
+        self._told(event.account, summary)
 
-        The queue still has it as it was before, so the step is made once more.
-        """
+    def _told(self, account: str, summary: Summary) -> None:
+        self.counts.quarantined += 1
+        self.tell(account, summary)
+
+    async def _end(self, claim: _Claim) -> None:
+        # (5)
         lane = claim.lane
-        wait = LOOK
-        if isinstance(step, Again):
-            wait = max(0.0, step.at - self.clock.now())
-        await self._extended(claim, wait)
-        self.lanes.look(lane.account, lane.target, self.clock.monotonic() + wait)
+        name = queue_of(lane.target)
+        if await self.queue.acknowledge(lane.account, name, claim.lease, late=True):
+            self.intake.gone(lane.account)
 
     async def _extended(self, claim: _Claim, seconds: float) -> None:
         """Set a claim's end, if the store can; a lease that ends loses nothing."""
@@ -356,3 +414,10 @@ class Driver:
             hops=event.trace.hops,
             chance=self.chance(),
         )
+
+
+def _read(message: Message) -> Kept | None:
+    try:
+        return read(message.body)
+    except UnreadableError:
+        return None

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Final, final
 
 from casemate.core.clock import Clock
-from casemate.core.errors import Throttled, Unavailable
+from casemate.core.errors import Throttled, TooLarge, Unavailable
 from casemate.core.event import AsyncEvent
-from casemate.road.dispatch.events.kept import Kept, write
+from casemate.road.dispatch.events.kept import Kept, UnreadableError, read, write
 from casemate.road.dispatch.events.lanes import Lanes
 from casemate.road.dispatch.events.life import LONGEST_WAIT, born, redriven
 from casemate.road.dispatch.events.quarantine import Quarantine
-from casemate.substrate.ports import FullError, Queue, QueueFullError
+from casemate.substrate.ports import FullError, Queue, QueueFullError, TooLargeError
 
 PREFIX: Final = "lambda.events/"
 
@@ -75,10 +75,11 @@ class Intake:
         """
         Take an event; return once it is durable.
 
-        Raises Throttled when the account has too many, Unavailable.
+        Raises Throttled when the account has too many, TooLarge, Unavailable.
         """
         self._room(event.account)
-        await self._send(Kept(event=event, life=born(self._clock.now())))
+        kept = Kept(event=event, life=born(self._clock.now()))
+        await self._send(event.account, event.target, write(kept))
 
     async def redrive(self, account: str, identifier: str) -> bool:
         """
@@ -86,20 +87,28 @@ class Intake:
 
         Its hops are counted anew: somebody has looked at it, and wants it to go on.
         False if it is not there.  A crash in between leaves it in both places:
-        at least once, as ever.
+        at least once, as ever.  Raises TooLarge, Throttled, Unavailable; then it
+        stays where it is.
         """
         found = self._quarantine.find(account, identifier)
         if found is None:
             return False
-        _, kept = found
+        summary, data = found
         with self._deciding(account, identifier) as mine:
             if mine:
-                life = redriven(kept.life, self._clock.now())
-                trace = replace(kept.event.trace, hops=0)
-                event = replace(kept.event, trace=trace)
-                await self._send(Kept(event=event, life=life))
+                await self._send(account, summary.target, self._redriven(data))
                 await self._removed(account, identifier)
         return mine
+
+    def _redriven(self, data: bytes) -> bytes:
+        """Begin a life again; what cannot be read goes back as it was."""
+        try:
+            kept = read(data)
+        except UnreadableError:
+            return data
+        life = redriven(kept.life, self._clock.now())
+        trace = replace(kept.event.trace, hops=0)
+        return write(Kept(event=replace(kept.event, trace=trace), life=life))
 
     async def dispose(self, account: str, identifier: str) -> bool:
         """Forget an event in quarantine for good; False if it is not there."""
@@ -137,22 +146,26 @@ class Intake:
         """Count the events that wait or run."""
         return sum(self._waiting.values())
 
-    async def _send(self, kept: Kept) -> None:
-        event = kept.event
-        self._count(event.account, 1)
+    async def _send(self, account: str, target: str, body: bytes) -> None:
+        self._count(account, 1)
         try:
-            await self._queue.send(event.account, queue_of(event.target), write(kept))
+            await self._queue.send(account, queue_of(target), body)
         except BaseException as cause:
-            self._count(event.account, -1)
+            self._count(account, -1)
+            if isinstance(cause, TooLargeError):
+                raise TooLarge(
+                    f"the event with what is kept of it has {len(body)} bytes, which "
+                    "is more than the queue takes"
+                ) from cause
             if isinstance(cause, QueueFullError):
                 raise _crowded(
-                    f"what waits in queues of account `{event.account}` has as many "
+                    f"what waits in queues of account `{account}` has as many "
                     "bytes as it may have; wait for some to end"
                 ) from cause
             if isinstance(cause, FullError):
                 raise _full() from cause
             raise
-        self._look(event.account, event.target)
+        self._look(account, target)
 
     def _look(self, account: str, target: str) -> None:
         self._lanes.look(account, target, self._clock.monotonic())

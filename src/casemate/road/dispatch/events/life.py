@@ -5,6 +5,7 @@ The life of one event: a pure state machine.
        ^                │           failed, tries left ─> Again in 1 or 2 minutes
        │                │           failed, none left ──> Deliver, or Aside
        │                └──refused─> throttled, broken ─> Again in 1 s to 5 minutes
+       │                ├──shut────> a share of 0 ─────> Deliver, or Aside
        │                └──gone────> Aside
        ├──begin──> too old, or too many hops ──────────> Deliver, or Aside
        └──Again (put back; `begin` goes on from there)
@@ -222,6 +223,19 @@ def refused(life: Life, course: Course, now: float, status: int, reason: str) ->
     return _later(life, course.plan, max(first, wait * (0.5 + course.chance / 2)))
 
 
+def shut(life: Life, course: Course, now: float, status: int, reason: str) -> Step:
+    """
+    Go on after a refusal that no waiting ends: nothing is reserved for the function.
+
+    As on AWS such an event goes where failures go, without a retry:
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    life = replace(_aged(life, now), last=life.last or Response(status=status))
+    if course.plan is None:
+        return Aside(life=life, reason="the function does not exist any more")
+    return _over(life, course.plan, Condition.EXHAUSTED, reason[:_REASON])
+
+
 def gone(life: Life, now: float, reason: str) -> Aside:
     """Go on after the function was not there."""
     return Aside(life=_aged(life, now), reason=reason[:_REASON])
@@ -247,13 +261,18 @@ def redriven(life: Life, now: float) -> Life:
     """
     Begin again what was set aside, by somebody's decision.
 
-    Of an event whose function has had its say, the ways that failed are tried
-    again; any other runs as if it were new.
+    Of an event whose function has had its say, the ways that failed and those
+    that were left are tried; any other runs as if it were new.
     """
-    if life.lost:
-        ways = tuple(way for way, _ in life.lost)
+    ways = (*(way for way, _ in life.lost), *life.ways)
+    if ways:
         return replace(life, seen_at=now, ways=ways, tries=0, lost=())
     return born(now)
+
+
+def unanswered(life: Life) -> Life:
+    """Forget what the last run answered, and keep how it ended."""
+    return replace(life, last=replace(life.last, payload=None) if life.last else None)
 
 
 def _aged(life: Life, now: float) -> Life:

@@ -8,6 +8,7 @@ from typing import Protocol, final
 
 from casemate.core.event import AsyncEvent, Plan
 from casemate.road.dispatch.events.life import Response
+from casemate.road.dispatch.events.quarantine import Summary
 
 
 class Plans(Protocol):
@@ -46,7 +47,7 @@ class Parcel:
 class Tell(Protocol):
     """Puts on record what an operator should hear of."""
 
-    def __call__(self, event: AsyncEvent, reason: str, /) -> None:
+    def __call__(self, account: str, summary: Summary, /) -> None:
         """Say that an event went into quarantine."""
         ...
 
