@@ -151,6 +151,25 @@ def test_failure_is_told_to_a_queue_and_to_the_dead_letters(
     assert "no" == told["ErrorMessage"]
 
 
+def test_a_share_of_nothing_sends_events_to_the_dead_letters(
+    platform: Platform, lambda_: Any, sqs: Any, giver: str
+) -> None:
+    """At once and without a retry, as on AWS; the function never ran."""
+    dead_url, dead_arn = _made(sqs, "stopped-dead")
+    platform.function(
+        "stopped", SOURCE, role=giver, DeadLetterConfig={"TargetArn": dead_arn}
+    )
+    lambda_.put_function_concurrency(
+        FunctionName="stopped", ReservedConcurrentExecutions=0
+    )
+    request = _send(lambda_, "stopped", {"n": 1})
+    dead = _received(sqs, dead_url)
+    assert json.loads(dead["Body"]) == {"n": 1}
+    told = {n: a["StringValue"] for n, a in dead["MessageAttributes"].items()}
+    assert (told["RequestID"], told["ErrorCode"]) == (request, "429")
+    assert "reserved" in told["ErrorMessage"]
+
+
 def test_success_is_told_to_a_function(
     platform: Platform, lambda_: Any, account: str, giver: str
 ) -> None:

@@ -176,6 +176,7 @@ async def test_a_share_is_a_ceiling_with_its_own_words() -> None:
         with pytest.raises(Throttled) as caught:
             await stack.enter_async_context(room(call_of("f")))
         await stack.enter_async_context(room(call_of("g")))
+    assert not caught.value.final
     reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
     assert reason == caught.value.members["Reason"]
     assert (429, 1) == (caught.value.http_status, caught.value.retry_after)
@@ -189,6 +190,9 @@ async def test_a_share_of_nothing_throttles_all() -> None:
     room = admit(shares=Shares({"f": Share(FUNCTION, 0)}), places=10)
     async with AsyncExitStack() as stack:
         await full(room, call_of("f"), 0, stack)
+        with pytest.raises(Throttled) as caught:
+            await stack.enter_async_context(room(call_of("f")))
+        assert caught.value.final  # no waiting helps
         await full(room, call_of("g"), 10, stack)
 
 

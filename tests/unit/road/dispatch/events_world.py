@@ -162,6 +162,12 @@ def standing(
         clock=clock,
         chance=lambda: 0.0,
     )
+
+    async def pause(seconds: float) -> None:
+        told.clock.forward(seconds)
+        await driver.renew()
+
+    driver.pause = pause
     return Stand(
         store=store,
         told=told,

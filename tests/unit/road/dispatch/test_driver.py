@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -21,10 +22,14 @@ from casemate.core.errors import (
 )
 from casemate.core.event import HOPS, AsyncEvent
 from casemate.road.dispatch.events.driver import LEASE, LOOK
-from casemate.road.dispatch.events.intake import Bounds
+from casemate.road.dispatch.events.envelope import LONGEST
+from casemate.road.dispatch.events.intake import Bounds, queue_of
 from casemate.road.dispatch.events.lanes import Share
 from casemate.road.dispatch.events.life import LONGEST_WAIT, Response
 from casemate.road.dispatch.events.ports import Parcel
+from casemate.road.sandbox.frames import RESPONSE_LIMIT
+from casemate.substrate.ports import FullError, Queue, Records
+from casemate.substrate.sqlite import Limits
 from store_stand import ALICE, BOB, SMALL, SetClock, store_at
 from unit.road.dispatch.events_world import (
     ERROR,
@@ -221,6 +226,176 @@ def test_a_record_too_large_is_set_aside_with_its_reason(
             assert all("takes 1048576" in summary.reason for summary in aside)
 
     large()
+
+
+LARGEST = b'{"errorMessage":"%s"}' % (b"x" * (RESPONSE_LIMIT - 19))
+"""The longest answer that a function can give."""
+
+
+def largest(number: int) -> AsyncEvent:
+    """Give an event of all the bytes that one may have."""
+    return replace(event(number), payload=b'"%s"' % (b"x" * (LONGEST - 2)))
+
+
+@pytest.mark.parametrize("limits", [SMALL, replace(SMALL, letter_bytes=4_194_304)])
+def test_a_large_answer_makes_no_event_run_again(
+    tmp_path: Path, limits: Limits
+) -> None:
+    """
+    With its answer the largest event waits for a delivery like any other.
+
+    In a queue that could not keep it, it is set aside at once.
+    """
+
+    @law
+    async def large() -> None:
+        clock = SetClock()
+        async with store_at(tmp_path, clock=clock, limits=limits) as store:
+            s = standing(store, clock, Told(clock))
+
+            def denied(_: Parcel) -> None:
+                tries.append(clock.now())
+                raise Denied("the role may not")
+
+            tries: list[float] = []
+            s.told.answer = lambda _: Response(error="Unhandled", payload=LARGEST)
+            s.told.post = denied
+            s.told.set(retries=0, dead_letter=QUEUE)
+            await s.accept(largest(1))
+            await s.until_still()
+            assert (1, 0) == (len(s.told.ran), s.depth())
+            assert len(tries) == (8 if limits is SMALL else 1)
+            (summary,) = s.quarantine.page(ALICE, after="", limit=9)
+            assert s.told.aside == [(summary.id, summary.reason)]
+            assert limits is SMALL or "the queue cannot keep it" in summary.reason
+
+    large()
+
+
+@law
+async def test_a_large_success_is_redriven_or_stays_with_its_reason(
+    tmp_path: Path,
+) -> None:
+    """It is delivered and not run again; too large for the queue, it is refused."""
+    clock = SetClock()
+    async with store_at(tmp_path, clock=clock) as store:
+        s = standing(store, clock, Told(clock))
+        s.told.answer = lambda _: Response(payload=LARGEST)
+        s.told.set(on_success=QUEUE)
+        await s.accept(largest(1))
+        await s.until_still()
+        assert await s.intake.redrive(ALICE, event(1).id)
+        await s.until_still()
+        assert (1, 1) == (len(s.told.ran), s.quarantine.count(ALICE))
+    small = replace(SMALL, letter_bytes=4_194_304)
+    async with store_at(tmp_path, clock=clock, limits=small) as store:
+        s = standing(store, clock, s.told)
+        refusal = await refused(s.intake.redrive(ALICE, event(1).id))
+        assert isinstance(refusal, TooLarge)
+        assert (0, 1) == (s.intake.waiting(), s.quarantine.count(ALICE))
+
+
+@law
+async def test_an_answer_too_large_to_keep_is_let_go_and_said_so(
+    tmp_path: Path,
+) -> None:
+    """The event is in quarantine all the same."""
+    clock, limits = SetClock(), replace(SMALL, value_bytes=1_000_000)
+    async with store_at(tmp_path, clock=clock, limits=limits) as store:
+        s = standing(store, clock, Told(clock))
+        s.told.answer = lambda _: Response(error="Unhandled", payload=LARGEST)
+        s.told.set(retries=0)
+        await s.accept(event(1))
+        await s.until_still()
+        (summary,) = s.quarantine.page(ALICE, after="", limit=9)
+        assert "too large to keep" in summary.reason
+        assert (1, 0) == (len(s.told.ran), s.depth())
+
+
+class Failing:
+    """The store's queue or records, which a test may break and mend."""
+
+    def __init__(self, real: object, *names: str) -> None:
+        self.real, self.names, self.left = real, names, 0
+
+    def __getattr__(self, name: str) -> object:
+        if name in self.names and self.left:
+            self.left -= 1
+            raise FullError("the disk is full")
+        return getattr(self.real, name)
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+@pytest.mark.parametrize("name", ["put_back", "acknowledge", "commit"])
+def test_what_cannot_be_written_yet_does_not_run_again(
+    tmp_path: Path, retries: int, name: str
+) -> None:
+    """The step that was made is written once the disk has room."""
+
+    @law
+    async def full() -> None:
+        async with stand(tmp_path) as s:
+            s.told.answer = lambda _: ERROR
+            s.told.set(retries=retries)
+            await s.accept(event(1))
+            queue = Failing(s.store.queue, "put_back", "acknowledge")
+            records = Failing(s.store.records, "commit")
+            broken = records if name == "commit" else queue
+            broken.names, broken.left = (name,), 90
+            s.driver.queue = cast("Queue", queue)
+            s.quarantine._records = cast("Records", records)
+            await s.until_still()
+            assert len(s.told.ran) == retries + 1
+            met = name != "put_back" or retries
+            assert s.driver.counts.unwritten == (90 if met else 0)
+            assert (1, 1) == (s.quarantine.count(ALICE), len(s.told.aside))
+            assert (0, 0) == (s.depth(), s.intake.waiting())
+
+    full()
+
+
+@law
+async def test_what_cannot_be_read_is_set_aside_and_told_once(tmp_path: Path) -> None:
+    """Its bytes are kept as they were, and go back to the queue by a redrive."""
+    async with stand(tmp_path) as s:
+        await s.store.queue.send(ALICE, queue_of(target()), b"of another release")
+        await s.driver.recover([ALICE])
+        await s.until_still()
+        assert (1, 0, 0) == (s.driver.counts.unreadable, s.depth(), s.intake.waiting())
+        (summary,) = s.quarantine.page(ALICE, after="", limit=9)
+        assert s.told.aside == [(summary.id, "the event cannot be read")]
+        found = s.quarantine.find(ALICE, summary.id)
+        assert found is not None
+        assert found[1] == b"of another release"
+        assert await s.intake.redrive(ALICE, summary.id)
+        await s.until_still()
+        assert (2, 1) == (s.driver.counts.unreadable, s.quarantine.count(ALICE))
+        (again,) = s.quarantine.page(ALICE, after="", limit=9)
+        assert await s.intake.dispose(ALICE, again.id)
+        assert [] == s.told.ran
+
+
+@law
+async def test_a_share_of_nothing_ends_an_event_without_a_retry(
+    tmp_path: Path,
+) -> None:
+    """It goes where failures go, at once, and says that it never ran."""
+    async with stand(tmp_path) as s:
+
+        def none_reserved(_: AsyncEvent) -> Response:
+            raise Throttled("nothing is reserved", final=True)
+
+        s.told.answer = none_reserved
+        s.told.set(on_failure=QUEUE, dead_letter=QUEUE)
+        await s.accept(event(1))
+        await s.turn()
+        assert (1, 0) == (len(s.told.ran), s.depth())
+        dead, record = s.told.parcels
+        assert dead.attributes["ErrorCode"] == ("Number", "429")
+        told = json.loads(record.body)
+        assert told["requestContext"]["condition"] == "RetriesExhausted"
+        assert told["requestContext"]["approximateInvokeCount"] == 0
+        assert "responseContext" not in told
 
 
 @law

@@ -232,6 +232,27 @@ def test_a_redrive_begins_anew_or_delivers_what_was_lost() -> None:
     assert step.life.runs == 1
 
 
+def test_a_redrive_of_what_was_left_to_deliver_does_not_run_it() -> None:
+    """Set aside before its delivery had failed for good, it is delivered."""
+    plan = course(on_success=QUEUE)
+    step = life.ran(life.born(NOW), plan, NOW, WELL)
+    step = life.undelivered(step.life, plan, NOW, "denied", final=False)
+    step = life.begin(life.redriven(step.life, NOW + 1e6), plan, NOW + 1e6)
+    assert isinstance(step, Deliver)
+    assert (step.way, step.life.tries) == (Way.ON_SUCCESS, 0)
+
+
+def test_a_share_of_nothing_ends_an_event_at_once() -> None:
+    """It is aside if it has nowhere to go, as any failure is."""
+    step = life.shut(life.born(NOW), course(), NOW, 429, "nothing is reserved")
+    assert isinstance(step, Aside)
+    assert (step.life.condition, step.life.runs) == (Condition.EXHAUSTED, 0)
+    step = life.shut(life.born(NOW), course(dead_letter=QUEUE), NOW, 429, "no")
+    assert isinstance(step, Deliver)
+    gone = Course(plan=None)
+    assert isinstance(life.shut(life.born(NOW), gone, NOW, 429, "no"), Aside)
+
+
 @dataclass
 class Entry:
     """An event in the machine: its life as kept, when it is due, what it met."""

@@ -30,7 +30,7 @@ from casemate.substrate.sqlite import (
 )
 from casemate.substrate.sqlite.file import connect
 from casemate.substrate.sqlite.schema import MIGRATIONS, Migration, migrate, version_of
-from store_stand import ALICE, BOB, FILE_KEY, Keys, opened, store_at
+from store_stand import ALICE, BOB, FILE_KEY, Keys, SetClock, opened, store_at
 
 
 def put(key: str, value: bytes, account: str = ALICE) -> Put:
@@ -177,6 +177,29 @@ def test_an_entry_moved_within_the_file_does_not_open(tmp_path: Path) -> None:
                     store.log.read(ALICE, stream)
             assert await store.queue.claim(ALICE, "other") == []
             assert store.health().damaged == 1
+
+    asyncio.run(law())
+
+
+def test_a_message_with_a_broken_seal_is_met_ever_more_rarely(tmp_path: Path) -> None:
+    """Twice as long each time, up to an hour; it is counted, and stays."""
+
+    async def law() -> None:
+        clock = SetClock()
+        async with store_at(tmp_path, clock=clock) as store:
+            await store.queue.send(ALICE, "q", b"body")
+        connection = raw(tmp_path)
+        connection.execute("UPDATE messages SET queue = 'other'")
+        connection.close()
+        waits: list[float] = []
+        async with store_at(tmp_path, clock=clock) as store:
+            for lease in (30.0, 30.0, 0.0, 30.0, 30.0, 30.0, 30.0, 30.0, 30.0):
+                assert await store.queue.claim(ALICE, "other", lease=lease) == []
+                waits.append(store.queue.due_in(ALICE, "other") or 0.0)
+                clock.forward(waits[-1])
+            assert waits == [30, 60, 120, 240, 480, 960, 1_920, 3_600, 3_600]
+            assert store.health().damaged == len(waits)
+            assert sum(store.queue.depth(ALICE, "other")) == 1
 
     asyncio.run(law())
 
