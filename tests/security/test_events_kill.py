@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import events_victim
-from casemate.road.dispatch.events.lanes import Share
+from casemate.road.dispatch.events.lanes import Workers
 
 KILLS = 20
 
@@ -91,4 +91,4 @@ def test_o7_killed_at_any_moment_no_acknowledged_event_is_lost(tmp_path: Path) -
         meant = {i for i, target in heard.taken.items() if f":{kind}:" in target}
         assert set() == meant - ended.keys()
     again = sum(count - 1 for count in heard.ran.values())
-    assert again <= KILLS * Share().workers
+    assert again <= KILLS * Workers().most

@@ -10,25 +10,18 @@ that role's policies and the target's decide, each time.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, final
 
-from casemate.app.events import QUARANTINED, Event, Events
+from casemate.app.inside import InsideCalls
 from casemate.core.arn import Arn
-from casemate.core.call import Acting, Arrival, Door, Inside, Outcome, Trace
-from casemate.core.clock import Clock
+from casemate.core.call import Acting, Inside, Trace
 from casemate.core.errors import Denied, Unavailable, Unimplemented
 from casemate.core.event import AsyncEvent
-from casemate.core.identifier import request_id
-from casemate.core.operation import Operation, Parameters
-from casemate.road.dispatch.events.intake import Intake
-from casemate.road.dispatch.events.kept import UnreadableError, read
+from casemate.core.operation import Parameters
 from casemate.road.dispatch.events.life import Response
 from casemate.road.dispatch.events.ports import Parcel
-from casemate.road.dispatch.events.quarantine import Quarantine, Summary
-from casemate.road.ingress.catalog import Catalog
-from casemate.road.road import Road
 
 SERVICE: Final = "lambda.amazonaws.com"
 
@@ -47,52 +40,6 @@ class Roles(Protocol):
     """Roles that a service may assume."""
 
     def trusts(self, role_arn: str, service: str, /) -> Role | None: ...
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InsideCalls:
-    """Makes calls of the platform's own on the road."""
-
-    road: Road
-    catalog: Catalog
-    clock: Clock
-    region: str
-
-    async def __call__(
-        self,
-        service: str,
-        name: str,
-        parameters: Parameters,
-        *,
-        claim: Inside,
-        trace: Trace,
-        identifier: str | None = None,
-    ) -> Outcome:
-        """Make one.  identifier: of the request; None makes one.  Raises a Refusal."""
-        now = self.clock.now()
-        return await self.road(
-            Arrival(
-                id=identifier or request_id(now, os.urandom),
-                at=now,
-                started=self.clock.monotonic(),
-                trace=trace,
-                door=Door.SERVICE,
-                peer="",
-                cell=None,
-                operation=self._operation(service, name),
-                claim=claim,
-                parameters=parameters,
-                region=self.region,
-            )
-        )
-
-    def _operation(self, service: str, name: str) -> Operation:
-        found = self.catalog.services.get(service)
-        operation = found.operations.get(name) if found else None
-        if operation is None:
-            raise Unimplemented(f"there is no `{name}` of `{service}` on this platform")
-        return operation
 
 
 def _invoke(event: AsyncEvent) -> Parameters:
@@ -203,64 +150,3 @@ def _response(result: Mapping[str, object]) -> Response:
         error=str(result.get("FunctionError", "")),
         payload=payload,
     )
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantinings:
-    """Puts on the account's record that an event had nowhere to go."""
-
-    events: Events
-
-    def __call__(self, account: str, summary: Summary) -> None:
-        """Say so."""
-        self.events.write_soon(
-            Event(
-                name=QUARANTINED,
-                account=account,
-                by=SERVICE,
-                source=SERVICE,
-                details={
-                    "requestId": summary.id,
-                    "function": summary.target,
-                    # The reason may repeat what the function said.
-                    "reason": summary.reason.partition(":")[0],
-                },
-            )
-        )
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuarantineKeeper:
-    """The quarantine, as the platform's own service knows it."""
-
-    quarantine: Quarantine
-    intake: Intake
-
-    def page(self, account: str, *, after: str, limit: int) -> Sequence[Summary]:
-        """List an account's events."""
-        return self.quarantine.page(account, after=after, limit=limit)
-
-    def find(self, account: str, identifier: str) -> Summary | None:
-        """Find one."""
-        found = self.quarantine.find(account, identifier)
-        return found[0] if found else None
-
-    def payload(self, account: str, identifier: str) -> bytes:
-        """Give the event itself; what cannot be read, as it is."""
-        found = self.quarantine.find(account, identifier)
-        if found is None:
-            return b""
-        try:
-            return read(found[1]).event.payload
-        except UnreadableError:
-            return found[1]
-
-    async def redrive(self, account: str, identifier: str) -> bool:
-        """Begin one again."""
-        return await self.intake.redrive(account, identifier)
-
-    async def dispose(self, account: str, identifier: str) -> bool:
-        """Forget one."""
-        return await self.intake.dispose(account, identifier)

@@ -14,16 +14,11 @@ from pathlib import Path
 from typing import Final, final
 
 import casemate
-from casemate.app.asynchronous import (
-    EventDeliveries,
-    EventRuns,
-    InsideCalls,
-    QuarantineKeeper,
-    Quarantinings,
-)
+from casemate.app.asynchronous import EventDeliveries, EventRuns
 from casemate.app.audit import Auditor
 from casemate.app.events import Events
 from casemate.app.explain import Explainer
+from casemate.app.inside import InsideCalls
 from casemate.app.keyring import FILE, ONCE, TOKENS, KeyRing
 from casemate.app.neighbours import (
     AccountIds,
@@ -38,6 +33,7 @@ from casemate.app.neighbours import (
     StoredCode,
     TrustedRoles,
 )
+from casemate.app.quarantine import QuarantineKeeper, Quarantinings
 from casemate.app.refusals import Refusals
 from casemate.app.resources import Resources
 from casemate.app.rules import ModelRules
@@ -51,7 +47,7 @@ from casemate.road.authn.room import Authn
 from casemate.road.authz.room import Authz
 from casemate.road.dispatch.events.driver import Driver
 from casemate.road.dispatch.events.intake import Bounds, Intake
-from casemate.road.dispatch.events.lanes import Lanes, Share
+from casemate.road.dispatch.events.lanes import Lanes, Workers
 from casemate.road.dispatch.events.quarantine import Quarantine
 from casemate.road.dispatch.room import Dispatch
 from casemate.road.ingress.catalog import Catalog
@@ -224,7 +220,7 @@ def compose(site: Site) -> House:
         }
     )
     quarantine = Quarantine(store.records)
-    lanes = Lanes(Share())
+    lanes = Lanes(Workers())
     intake = Intake(
         queue=store.queue,
         quarantine=quarantine,

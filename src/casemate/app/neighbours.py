@@ -39,7 +39,7 @@ from casemate.seal.keyholder import (
 )
 from casemate.services.casemate_.accounts import Accounts
 from casemate.services.iam.directory import Directory, Role
-from casemate.services.lambda_.reservations import Share
+from casemate.services.lambda_.reservations import Reservation
 from casemate.services.lambda_.service import INVOKE, LambdaService
 from casemate.substrate.ports import Blobs, SubstrateError
 
@@ -256,7 +256,7 @@ class FunctionShares:
 
     functions: LambdaService
 
-    def share(self, sound: Sound) -> Share | None:
+    def share(self, sound: Sound) -> Reservation | None:
         """Give the share of the function that a call runs, if it runs one."""
         arrival = sound.allowed.known.arrival
         if arrival.operation.action != INVOKE:

@@ -9,8 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
-from casemate.app.asynchronous import EventDeliveries, InsideCalls, Quarantinings
+from casemate.app.asynchronous import EventDeliveries
 from casemate.app.events import Events
+from casemate.app.inside import InsideCalls
+from casemate.app.quarantine import Quarantinings
 from casemate.core.call import Arrival, Outcome
 from casemate.core.errors import Denied, Unimplemented
 from casemate.core.event import Plan

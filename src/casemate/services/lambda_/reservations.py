@@ -19,7 +19,7 @@ from casemate.substrate.ports import Records
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class Reservation:
     """
     Places that are a function's own: no other takes them, and it takes no more.
 
@@ -35,7 +35,7 @@ class Share:
 class _Account:
     """The shares of an account by region and name, and how many places they are."""
 
-    shares: dict[tuple[str, str], Share] = field(default_factory=dict)
+    shares: dict[tuple[str, str], Reservation] = field(default_factory=dict)
     places: int = 0
 
     def set(self, place: tuple[str, str], reserved: Reserved | None) -> None:
@@ -43,7 +43,7 @@ class _Account:
         before = self.shares.pop(place, None)
         self.places -= before.most if before else 0
         if reserved is not None:
-            self.shares[place] = Share(name=reserved.ref.arn, most=reserved.most)
+            self.shares[place] = Reservation(name=reserved.ref.arn, most=reserved.most)
             self.places += reserved.most
 
 
@@ -55,7 +55,7 @@ class Reservations:
         self._accounts: dict[str, _Account] = {}
         records.watch(RESERVED, self._changed)
 
-    def share(self, ref: FunctionRef) -> Share | None:
+    def share(self, ref: FunctionRef) -> Reservation | None:
         """Give a function's share, whatever the qualifier; None if it has none."""
         shares = self._of(ref.account).shares
         return shares.get((ref.region, ref.name)) if shares else None

@@ -39,7 +39,7 @@ from casemate.services.lambda_.ports import (
     Run,
     Runtimes,
 )
-from casemate.services.lambda_.reservations import Reservations, Share
+from casemate.services.lambda_.reservations import Reservation, Reservations
 from casemate.services.lambda_.residues import Residues
 from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.settle import Settler
@@ -204,7 +204,7 @@ class LambdaService:
 
     def share(
         self, parameters: Parameters, scope: Scope, caller: str = ""
-    ) -> Share | None:
+    ) -> Reservation | None:
         """
         Tell the admit room which places the call of a function takes.
 

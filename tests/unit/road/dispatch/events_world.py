@@ -13,7 +13,7 @@ from casemate.core.clock import Clock
 from casemate.core.event import AsyncEvent, Plan
 from casemate.road.dispatch.events.driver import Driver
 from casemate.road.dispatch.events.intake import Bounds, Intake
-from casemate.road.dispatch.events.lanes import Lanes, Share
+from casemate.road.dispatch.events.lanes import Lanes, Workers
 from casemate.road.dispatch.events.life import Response
 from casemate.road.dispatch.events.ports import Parcel
 from casemate.road.dispatch.events.quarantine import Quarantine
@@ -139,10 +139,10 @@ def standing(
     store: Store,
     clock: Clock,
     told: Told,
-    share: Share | None = None,
+    workers: Workers | None = None,
     bounds: Bounds | None = None,
 ) -> Stand:
-    quarantine, lanes = Quarantine(store.records), Lanes(share or Share())
+    quarantine, lanes = Quarantine(store.records), Lanes(workers or Workers())
     intake = Intake(
         queue=store.queue,
         quarantine=quarantine,
@@ -180,9 +180,9 @@ def standing(
 
 @asynccontextmanager
 async def stand(
-    folder: Path, share: Share | None = None, bounds: Bounds | None = None
+    folder: Path, workers: Workers | None = None, bounds: Bounds | None = None
 ) -> AsyncIterator[Stand]:
     """Stand on a fresh store."""
     clock = SetClock()
     async with store_at(folder, clock=clock) as store:
-        yield standing(store, clock, Told(clock), share, bounds)
+        yield standing(store, clock, Told(clock), workers, bounds)

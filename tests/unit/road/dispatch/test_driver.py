@@ -24,7 +24,7 @@ from casemate.core.event import HOPS, AsyncEvent
 from casemate.road.dispatch.events.driver import LEASE, LOOK
 from casemate.road.dispatch.events.envelope import LONGEST
 from casemate.road.dispatch.events.intake import Bounds, queue_of
-from casemate.road.dispatch.events.lanes import Share
+from casemate.road.dispatch.events.lanes import Workers
 from casemate.road.dispatch.events.life import LONGEST_WAIT, Response
 from casemate.road.dispatch.events.ports import Parcel
 from casemate.road.sandbox.frames import RESPONSE_LIMIT
@@ -501,8 +501,8 @@ async def test_decisions_are_on_what_is_there(tmp_path: Path) -> None:
 @law
 async def test_workers_are_bounded_and_shared(tmp_path: Path) -> None:
     """In all, of an account and of a function; the small account is not kept."""
-    share = Share(workers=8, account=6, lane=4)
-    async with stand(tmp_path, share) as s:
+    workers = Workers(most=8, account=6, lane=4)
+    async with stand(tmp_path, workers) as s:
         s.told.gate = asyncio.Event()
         await s.accept(*(event(n, f"f{n % 3}") for n in range(90)))
         await s.accept(event(900, "g", BOB), event(901, "g", BOB))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casemate.road.dispatch.events.lanes import NEVER, Lanes, Share
+from casemate.road.dispatch.events.lanes import NEVER, Lanes, Workers
 from effort import bounded
 
-SHARE = Share(workers=8, account=6, lane=4)
+WORKERS = Workers(most=8, account=6, lane=4)
 LOOKS = st.lists(
     st.tuples(st.sampled_from("abc"), st.sampled_from("fgh"), st.floats(0, 10)),
     min_size=1,
@@ -21,22 +21,24 @@ def test_places_are_given_within_every_bound(
     looks: list[tuple[str, str, float]], now: float
 ) -> None:
     """To who is due, and as many as there are if they can be used."""
-    lanes = Lanes(SHARE)
+    lanes = Lanes(WORKERS)
     for account, target, at in looks:
         lanes.look(account, target, at)
     given_out = lanes.give(now)
     assert all(lane.due_at <= now for lane in given_out)
-    assert all(count <= SHARE.lane for count in given_out.values())
+    assert all(count <= WORKERS.lane for count in given_out.values())
     accounts: dict[str, int] = {}
     for lane, count in given_out.items():
         accounts[lane.account] = accounts.get(lane.account, 0) + count
-    assert all(count <= SHARE.account for count in accounts.values())
+    assert all(count <= WORKERS.account for count in accounts.values())
     due: dict[str, set[str]] = {}
     for account, target, at in looks:
         if at <= now:
             due.setdefault(account, set()).add(target)
-    able = sum(min(SHARE.account, SHARE.lane * len(names)) for names in due.values())
-    assert sum(accounts.values()) == min(SHARE.workers, able)
+    able = sum(
+        min(WORKERS.account, WORKERS.lane * len(names)) for names in due.values()
+    )
+    assert sum(accounts.values()) == min(WORKERS.most, able)
     for lane, count in given_out.items():
         lanes.back(lane, count)
         lanes.empty(lane, NEVER)
@@ -45,7 +47,7 @@ def test_places_are_given_within_every_bound(
 
 def test_turns_go_round_the_accounts() -> None:
     """With one place at a time, each account has every second turn."""
-    lanes = Lanes(Share(workers=1, account=1, lane=1))
+    lanes = Lanes(Workers(most=1, account=1, lane=1))
     for number in range(5):
         lanes.look("crowd", f"f{number}", 0.0)
     lanes.look("small", "f", 0.0)
@@ -61,7 +63,7 @@ def test_turns_go_round_the_accounts() -> None:
 
 
 def test_an_empty_lane_is_forgotten_and_a_waiting_one_is_not() -> None:
-    lanes = Lanes(SHARE)
+    lanes = Lanes(WORKERS)
     lanes.look("a", "f", 0.0)
     lanes.look("a", "g", 5.0)
     ((lane, count),) = lanes.give(1.0).items()
@@ -73,7 +75,7 @@ def test_an_empty_lane_is_forgotten_and_a_waiting_one_is_not() -> None:
 
 def test_lanes_that_wait_cost_the_others_nothing() -> None:
     """Turns beside very many that wait end in a moment."""
-    lanes = Lanes(SHARE)
+    lanes = Lanes(WORKERS)
     for number in range(50_000):
         lanes.look("many", f"f{number}", 60.0 + number)
     lanes.look("few", "f", 0.0)
@@ -86,7 +88,7 @@ def test_lanes_that_wait_cost_the_others_nothing() -> None:
 
 def test_what_is_looked_at_sooner_is_due_sooner() -> None:
     """A later word of the same lane changes nothing, and an old one is forgotten."""
-    lanes = Lanes(SHARE)
+    lanes = Lanes(WORKERS)
     lanes.look("a", "f", 9.0)
     lanes.look("a", "f", 5.0)
     lanes.look("a", "f", 7.0)

@@ -9,7 +9,7 @@ import pytest
 
 from casemate.core.errors import Invalid, NotFound
 from casemate.core.operation import Scope
-from casemate.services.lambda_.reservations import Share
+from casemate.services.lambda_.reservations import Reservation
 from casemate.services.lambda_.settings import FunctionSettings
 from unit.services.calls import ACCOUNT, OTHER_ACCOUNT, REGION
 from unit.services.lambda_.test_functions import run
@@ -33,7 +33,7 @@ async def unreserved(w: World) -> object:
     return limit["UnreservedConcurrentExecutions"]
 
 
-def share(w: World, name: str, **more: object) -> Share | None:
+def share(w: World, name: str, **more: object) -> Reservation | None:
     return w.service.share({"FunctionName": name, **more}, SCOPE)
 
 
@@ -138,8 +138,8 @@ def test_admission_is_told_of_every_name_of_a_function(tmp_path: Path) -> None:
         assert share(w, "f") is None
         await reserve(w, 5)
         for name in ("f", "f:1", "f:live", ARN, f"{ARN}:1", f"{ACCOUNT}:function:f"):
-            assert share(w, name) == Share(name=ARN, most=5)
-        assert share(w, "f", Qualifier="1") == Share(name=ARN, most=5)
+            assert share(w, name) == Reservation(name=ARN, most=5)
+        assert share(w, "f", Qualifier="1") == Reservation(name=ARN, most=5)
         assert share(w, "f", InvocationType="RequestResponse") is not None
         for kind in ("DryRun", "Event"):
             assert share(w, "f", InvocationType=kind) is None
@@ -175,7 +175,9 @@ def test_what_is_reserved_outlives_the_process(tmp_path: Path) -> None:
         await reserve(w, 50)
         again = composed(w.store, w.clock, w.cells, w.workshop, FunctionSettings())
         assert again.reservations.places(ACCOUNT) == 50
-        assert again.share({"FunctionName": "f"}, SCOPE) == Share(name=ARN, most=50)
+        assert again.share({"FunctionName": "f"}, SCOPE) == Reservation(
+            name=ARN, most=50
+        )
 
     run(tmp_path, law)
 

@@ -19,10 +19,10 @@ NEVER: Final = math.inf
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class Workers:
     """How many events may be worked on at once: in all, of an account, of a lane."""
 
-    workers: int = 64
+    most: int = 64
     account: int = 32
     lane: int = 16
 
@@ -62,8 +62,8 @@ class Lanes:
     little to do must not slow the turns of the others.
     """
 
-    def __init__(self, share: Share) -> None:
-        self._share = share
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
         self._accounts: dict[str, _Account] = {}
         self._turns: OrderedDict[str, _Account] = OrderedDict()
         self._later: list[tuple[float, int, Lane]] = []
@@ -174,9 +174,9 @@ class Lanes:
 
     def _turn(self, account: _Account) -> Lane | None:
         """Find the lane whose turn it is; few are full, for an account has a bound."""
-        if self.taken >= self._share.workers or account.taken >= self._share.account:
+        if self.taken >= self._workers.most or account.taken >= self._workers.account:
             return None
         for lane in account.due.values():
-            if lane.taken < self._share.lane:
+            if lane.taken < self._workers.lane:
                 return lane
         return None
