@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from casemate.road.dispatch.events.lanes import Share
+from casemate.road.dispatch.events.lanes import Workers
 
-AT_ONCE: Final = Share().account
+AT_ONCE: Final = Workers().account
 """Events of one account that are worked on at once."""
 BATCH: Final = 10
 """Messages that the one consumer holds."""
