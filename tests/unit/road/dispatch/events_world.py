@@ -141,8 +141,10 @@ def standing(
     told: Told,
     workers: Workers | None = None,
     bounds: Bounds | None = None,
+    quarantine: Quarantine | None = None,
 ) -> Stand:
-    quarantine, lanes = Quarantine(store.records), Lanes(workers or Workers())
+    quarantine = quarantine or Quarantine(store.records)
+    lanes = Lanes(workers or Workers())
     intake = Intake(
         queue=store.queue,
         quarantine=quarantine,

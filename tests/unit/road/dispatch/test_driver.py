@@ -27,6 +27,7 @@ from casemate.road.dispatch.events.intake import Bounds, queue_of
 from casemate.road.dispatch.events.lanes import Workers
 from casemate.road.dispatch.events.life import LONGEST_WAIT, Response
 from casemate.road.dispatch.events.ports import Parcel
+from casemate.road.dispatch.events.quarantine import Quarantine
 from casemate.road.sandbox.frames import RESPONSE_LIMIT
 from casemate.substrate.ports import FullError, Queue, Records
 from casemate.substrate.sqlite import Limits
@@ -310,6 +311,27 @@ async def test_an_answer_too_large_to_keep_is_let_go_and_said_so(
         (summary,) = s.quarantine.page(ALICE, after="", limit=9)
         assert "too large to keep" in summary.reason
         assert (1, 0) == (len(s.told.ran), s.depth())
+
+
+@law
+async def test_answers_fill_no_quarantine(tmp_path: Path) -> None:
+    """Past a bound an event is kept without its answer, and says so; none is lost."""
+    clock = SetClock()
+    async with store_at(tmp_path, clock=clock) as store:
+        quarantine = Quarantine(store.records, answered=5_000)
+        s = standing(store, clock, Told(clock), quarantine=quarantine)
+        long = b'"%b"' % (b"x" * 3_000)
+        s.told.answer = lambda _: Response(error="Unhandled", payload=long)
+        s.told.set(retries=0)
+        await s.accept(*(event(number) for number in range(4)))
+        await s.until_still()
+        kept = s.quarantine.page(ALICE, after="", limit=9)
+        without = ["too much is kept here" in summary.reason for summary in kept]
+        assert (4, 3) == (len(kept), sum(without))
+        assert s.quarantine.bytes(ALICE) < 5_000 + 4 * 1_000
+        for summary in kept:
+            assert await s.intake.dispose(ALICE, summary.id)
+        assert (0, 0) == (s.quarantine.count(ALICE), s.quarantine.bytes(ALICE))
 
 
 class Failing:
