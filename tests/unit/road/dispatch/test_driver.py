@@ -318,9 +318,9 @@ async def test_answers_fill_no_quarantine(tmp_path: Path) -> None:
     """Past a bound an event is kept without its answer, and says so; none is lost."""
     clock = SetClock()
     async with store_at(tmp_path, clock=clock) as store:
-        quarantine = Quarantine(store.records, answered=5_000)
+        quarantine = Quarantine(store.records, answered=50_000)
         s = standing(store, clock, Told(clock), quarantine=quarantine)
-        long = b'"%b"' % (b"x" * 3_000)
+        long = b'"%b"' % (b"x" * 30_000)
         s.told.answer = lambda _: Response(error="Unhandled", payload=long)
         s.told.set(retries=0)
         await s.accept(*(event(number) for number in range(4)))
@@ -328,7 +328,7 @@ async def test_answers_fill_no_quarantine(tmp_path: Path) -> None:
         kept = s.quarantine.page(ALICE, after="", limit=9)
         without = ["too much is kept here" in summary.reason for summary in kept]
         assert (4, 3) == (len(kept), sum(without))
-        assert s.quarantine.bytes(ALICE) < 5_000 + 4 * 1_000
+        assert s.quarantine.bytes(ALICE) < 50_000
         for summary in kept:
             assert await s.intake.dispose(ALICE, summary.id)
         assert (0, 0) == (s.quarantine.count(ALICE), s.quarantine.bytes(ALICE))
