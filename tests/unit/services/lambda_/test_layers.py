@@ -494,6 +494,7 @@ def test_versions_of_a_layer_are_bounded_and_paged(tmp_path: Path) -> None:
         with pytest.raises(Refusal) as refused:
             await publish(w, B)
         assert refused.value.code == "CodeStorageExceededException"
+        await w.settled()
         assert not await holds(w, B)
 
         async def numbers(**more: object) -> list[int]:
