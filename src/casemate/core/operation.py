@@ -105,8 +105,9 @@ class Operation:
     is enforced yet (`{"PackageType": ("Zip",)}`).
     loose: members of which AWS itself takes more than its model lists; the
     service holds them to their rules, not the model.
-    mutates: its audit record is durable before the answer.  runs: it makes a
-    function run, which may do anything.
+    mutates: it changes something, and its audit record is durable before the
+    answer.  acts: it changes something or makes a function run, though no record
+    of its own waits for the disk.  What is neither only reads.
     waits: it mostly waits for something to come.  It takes no place from calls
     that work, and whoever leaves ends it.
     streams: its answer begins before it has ended, as a stream of events.
@@ -123,14 +124,19 @@ class Operation:
     only: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
     loose: tuple[str, ...] = ()
     mutates: bool
+    acts: bool = False
     waits: bool = False
-    runs: bool = False
     streams: bool = False
     paginated: bool = False
     open_to_all: bool = False
     body_limit: int = 1_048_576
     errors: tuple[str, ...] = ()
     method: Method
+
+    @property
+    def reads(self) -> bool:
+        """Tell whether nothing is different after it, however often it comes."""
+        return not (self.mutates or self.acts)
 
 
 _MARK = "__casemate_operation__"
@@ -143,7 +149,7 @@ def operation(
     resource: ResourceOf,
     accepts: tuple[str, ...],
     mutates: bool,
-    runs: bool = False,
+    acts: bool = False,
     needs: NeedsOf = nothing_more,
     context: ContextOf = no_context,
     only: Mapping[str, tuple[object, ...]] | None = None,
@@ -169,8 +175,8 @@ def operation(
             only=only or {},
             loose=loose,
             mutates=mutates,
+            acts=acts,
             waits=waits,
-            runs=runs,
             streams=streams,
             paginated=paginated,
             open_to_all=open_to_all,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from security.tenant import Tenant
 pytestmark = [pytest.mark.root, pytest.mark.platform]
 
 COUNTS = "def handler(event, context):\n    print('ran', event)\n    return event\n"
+COUNTED = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,33 @@ def test_a4_a_captured_call_is_taken_once(strict: Stand, echo: str) -> None:
         assert again.record["userIdentity"] == {"type": "Unknown"}
     lines = tenant.logs_until(echo, "REPORT")
     assert len([line for line in lines if "ran once" in line]) == 1
+
+
+def test_a4_a_captured_message_is_taken_once(strict: Stand) -> None:
+    """A4: what is written, sent or received is so once, though no record waits."""
+    attacker, watch = Attacker(strict), Watch(strict)
+    keys = Keys.of(strict.variables)
+    sqs, logs = strict.client("sqs"), strict.client("logs")
+    name = f"replayed-{secrets.token_hex(4)}"
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    stream = {"logGroupName": name, "logStreamName": "s"}
+    logs.create_log_group(logGroupName=name)
+    logs.create_log_stream(**stream)
+    event = {"timestamp": int(time.time() * 1000), "message": "once"}
+    calls = (
+        ("logs", "Logs_20140328.PutLogEvents", {**stream, "logEvents": [event]}),
+        ("sqs", "AmazonSQS.SendMessage", {"QueueUrl": queue, "MessageBody": "once"}),
+        ("sqs", "AmazonSQS.ReceiveMessage", {"QueueUrl": queue}),
+    )
+    for service, target, body in calls:
+        captured = attacker.written(json_call(service, target, body), keys)
+        assert attacker.send(captured).status == 200
+        again = must_refuse(attacker, watch, captured)
+        assert again.evidence["fault"] == "replayed"
+    counted = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])
+    counts = {key: counted["Attributes"][key] for key in COUNTED}
+    assert counts == {COUNTED[0]: "0", COUNTED[1]: "1"}
+    assert len(logs.get_log_events(**stream)["events"]) == 1
 
 
 def test_a4_clients_and_reads_do_not_notice(strict: Stand, echo: str) -> None:

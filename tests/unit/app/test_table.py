@@ -14,6 +14,8 @@ from casemate.app.declared import declared_operations
 from casemate.core.operation import Operation
 from casemate.wire.model import load_model
 
+READS = ("Describe", "Explain", "Filter", "Get", "List", "Simulate", "Verify")
+"""The verbs of operations after which nothing is different."""
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
@@ -42,6 +44,15 @@ def test_every_operation_names_its_errors(operations: list[Operation]) -> None:
     }
 
     assert {"GetCallerIdentity"} == silent
+
+
+def test_a4_what_is_no_read_says_that_it_changes_or_runs_something(
+    operations: list[Operation],
+) -> None:
+    """A4: a captured call of it is not taken twice where the operator wants that."""
+    reads = {o.name for o in operations if o.reads}
+
+    assert {o.name for o in operations if o.name.startswith(READS)} == reads
 
 
 def test_every_member_of_the_model_stands_in_the_table(

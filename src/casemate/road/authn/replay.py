@@ -3,7 +3,7 @@ Signatures that were accepted, for a platform that takes each of them once.
 
 SigV4 has no nonce: whoever has captured a signed request can send it again while
 its time holds, and AWS carries it out again.  With `--replay refuse` a call that
-changes something, or runs a function, is taken once for each signature:
+does anything but read is taken once for each signature:
 
 1. It may be dated at most `AHEAD` seconds ahead, and a presigned one may be good
    for at most `SKEW` seconds, so that nothing has to be remembered for long.

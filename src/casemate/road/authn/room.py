@@ -172,7 +172,7 @@ class Authn:
             self._failed(client)
             raise
         operation = arrival.operation
-        if self._replays is not None and (operation.mutates or operation.runs):  # (10)
+        if self._replays is not None and not operation.reads:  # (10)
             dialect = self._expected(operation.service).dialect
             now = self._clock.now()
             self._replays.take(proof[0], principal.account, now, dialect)

@@ -9,7 +9,7 @@ What is kept of functions, under which keys, and what a change of it writes.
     tenant   lambda.residue    REGION/NAME                Residual
     tenant   lambda.packages   SHA256/REGION/NAME         bytes of the package
     tenant   lambda.packages   SHA256/REGION/NAME/NUMBER  bytes of the package
-    tenant   lambda.packages   SHA256/REGION/NAME/NUMBER/layer  0
+    tenant   lambda.packages   SHA256/REGION/NAME/NUMBER/layer  bytes
     tenant   lambda.events     REGION/NAME/QUALIFIER      EventConfig
     SHARED   lambda.work       ACCOUNT/REGION/NAME/SHA256/TASK {}
 
@@ -171,9 +171,12 @@ def _holds(build: Build, where: str, below: str) -> dict[str, int]:
     """
     Give the holds of a build.
 
-    A layer counts with the version of the layer that it is, not again here.
+    How a layer counts that its version counts already is `usage`'s to say.
     """
-    layers = {f"{sha}/{below}/layer": 0 for sha in build.layers}
+    layers = {
+        f"{layer.sha256}/{below}/layer": layer.size
+        for layer in build.configuration.layers
+    }
     return {**layers, f"{build.sha256}/{where}": build.size}
 
 

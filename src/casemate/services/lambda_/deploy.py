@@ -194,7 +194,12 @@ class Deployment:
         accepts=declared.UPDATE_CONFIGURATION,
         only=declared.UPDATE_CONFIGURATION_ONLY,
         mutates=True,
-        errors=(*_CHANGED, "PreconditionFailedException", "AccessDeniedException"),
+        errors=(
+            *_CHANGED,
+            "CodeStorageExceededException",
+            "PreconditionFailedException",
+            "AccessDeniedException",
+        ),
     )
     async def update_configuration(self, call: Admitted) -> Mapping[str, object]:
         """Change what is given of a configuration; the rest stays."""
@@ -307,7 +312,7 @@ class Deployment:
         Have the packages of layers in the function's own account meanwhile.
 
         A layer of another account is copied: what is under that account's key,
-        and goes when it likes, is nothing to run from.
+        and goes when it likes, is nothing to run from.  The copy needs room.
         """
         digests = [layer.sha256 for layer in layers]
         begun = [releasing(ref, digest) for digest in dict.fromkeys(digests)]
@@ -315,12 +320,18 @@ class Deployment:
             try:
                 for work in begun:
                     await self.store.begin(work)
-                for layer in layers:
-                    if not self.store.is_held(ref.account, layer.sha256):
+                strange = {
+                    layer.sha256: layer
+                    for layer in layers
+                    if not self.store.is_held(ref.account, layer.sha256)
+                }
+                size = sum(layer.size for layer in strange.values())
+                with self.usages.room(ref.account, size):
+                    for sha, layer in strange.items():
                         owner = layer.arn.split(":")[4]
-                        package = await _stored(self.store, owner, layer.sha256)
+                        package = await _stored(self.store, owner, sha)
                         await self.store.keep(ref.account, package)
-                yield
+                    yield
             finally:
                 for work in begun:
                     self.settler.start(work)

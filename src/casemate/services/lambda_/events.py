@@ -28,6 +28,7 @@ from casemate.services.lambda_.names import (
     FunctionRef,
     function_context,
     function_resource,
+    unqualified,
 )
 from casemate.services.lambda_.parameters import integer, structure, text
 from casemate.services.lambda_.refusals import INVALID, invalid
@@ -137,6 +138,7 @@ class EventSettings:
     async def list(self, call: Admitted) -> Mapping[str, object]:
         """List those of a function, by qualifier."""
         ref, _ = present(self.directory, call)
+        unqualified(ref)  # a right to one qualifier is no right to see all
         size = min(integer(call.parameters, "MaxItems") or PAGE, PAGE)
         query = ref.arn.encode()
         found = self.configs.page(ref, after=self._after(call, query), limit=size + 1)

@@ -118,7 +118,7 @@ class Invoking:
         accepts=declared.INVOKE,
         only=declared.INVOKE_ONLY,
         mutates=False,
-        runs=True,
+        acts=True,
         body_limit=BODY_LIMIT,
         errors=(*ERRORS, *single.CODES),
     )

@@ -48,7 +48,7 @@ class Streaming:
         accepts=declared.STREAM,
         only=declared.STREAM_ONLY,
         mutates=False,
-        runs=True,
+        acts=True,
         streams=True,
         body_limit=BODY_LIMIT,
         errors=ERRORS,

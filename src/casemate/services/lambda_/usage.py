@@ -14,7 +14,8 @@ from casemate.services.lambda_.settings import FunctionSettings
 from casemate.services.lambda_.store import Store
 from casemate.substrate.ports import Records
 
-_LAYER: Final = "/layer"
+_OF_A_LAYER: Final = 5
+"""Fields in the key of a hold that a function has on a layer (`changes`)."""
 
 
 @final
@@ -25,7 +26,8 @@ class Usage:
     of packages.
 
     Each version counts with the whole of its package, as on AWS, and so does
-    one that a function serves while it gets another.
+    one that a function serves while it gets another.  What only functions hold,
+    a layer whose version was deleted or is another account's, counts once.
     """
 
     functions: int
@@ -35,28 +37,55 @@ class Usage:
 
 @final
 @dataclass(slots=True)
-class _Account:
-    """The holds of an account, by key, and their sums."""
+class _Package:
+    """
+    Who holds a package of an account.
 
-    sizes: dict[str, int] = field(default_factory=dict)
+    whole: those who count with all of it.  layered: functions that have it as a
+    layer; together they count once, and only if nobody else does.
+    """
+
+    size: int = 0
+    whole: int = 0
+    layered: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """What it takes of the account's room; never nothing while it is held."""
+        return self.size * (self.whole or min(self.layered, 1))
+
+
+@final
+@dataclass(slots=True)
+class _Account:
+    """The holds of an account, by key, the packages by digest, and their sums."""
+
+    holds: set[str] = field(default_factory=set)
+    packages: dict[str, _Package] = field(default_factory=dict)
     functions: Counter[str] = field(default_factory=Counter)
     versions: int = 0
     bytes: int = 0
 
     def set(self, key: str, size: int | None) -> None:
         """Note what a hold is now; None: it is let go of."""
-        if key.endswith(_LAYER):
-            return  # counted with the layer's own version
-        name, is_version = _named(key)
-        if (before := self.sizes.pop(key, None)) is not None:
-            self._count(name, -1, is_version=is_version)
-            self.bytes -= before
-        if size is not None:
-            self.sizes[key] = size
-            self._count(name, 1, is_version=is_version)
-            self.bytes += size
+        if (key in self.holds) == (size is not None):
+            return  # a hold's package, and so its size, is in its key
+        by = -1 if size is None else 1
+        self.holds ^= {key}
+        sha256, _, *name = key.split("/")
+        package = self.packages.setdefault(sha256, _Package())
+        self.bytes -= package.bytes
+        package.size = max(package.size, size or 0)
+        if len(name) + 2 == _OF_A_LAYER:
+            package.layered += by
+        else:
+            package.whole += by
+            self._count(*_named(key), by)
+        self.bytes += package.bytes
+        if not package.whole and not package.layered:
+            del self.packages[sha256]
 
-    def _count(self, name: str, by: int, *, is_version: bool) -> None:
+    def _count(self, name: str, is_version: bool, by: int) -> None:
         if is_version:
             self.versions += by
             return
@@ -115,7 +144,7 @@ class Usages:
         of them are to be made.
         """
         used, most = self._with_held(account), self._settings
-        if used.bytes + size > most.total_code_bytes:
+        if size and used.bytes + size > most.total_code_bytes:
             raise _exceeded(
                 f"Code storage limit exceeded: the account uses {used.bytes} of "
                 f"{most.total_code_bytes} bytes; delete what is not needed"

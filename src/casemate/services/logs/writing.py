@@ -62,6 +62,7 @@ class Writing:
         resource=names.of_stream,
         accepts=("logGroupName", "logStreamName", "logEvents", "sequenceToken"),
         mutates=False,
+        acts=True,
         body_limit=_BODY,
         errors=(
             INVALID,

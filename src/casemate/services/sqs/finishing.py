@@ -51,6 +51,7 @@ class Finishing:
         resource=names.of_url,
         accepts=("QueueUrl", "ReceiptHandle"),
         mutates=False,
+        acts=True,
         errors=(*_ERRORS, _HANDLE),
     )
     async def delete(self, call: Admitted) -> Mapping[str, object]:
@@ -64,6 +65,7 @@ class Finishing:
         resource=names.of_url,
         accepts=("QueueUrl", "Entries.Id", "Entries.ReceiptHandle"),
         mutates=False,
+        acts=True,
         errors=_BATCH,
     )
     async def delete_batch(self, call: Admitted) -> Mapping[str, object]:
@@ -81,6 +83,7 @@ class Finishing:
         resource=names.of_url,
         accepts=("QueueUrl", "ReceiptHandle", "VisibilityTimeout"),
         mutates=False,
+        acts=True,
         errors=(*_ERRORS, _HANDLE, MISSING, "MessageNotInflight"),
     )
     async def change(self, call: Admitted) -> Mapping[str, object]:
@@ -99,6 +102,7 @@ class Finishing:
             "Entries.VisibilityTimeout",
         ),
         mutates=False,
+        acts=True,
         errors=_BATCH,
     )
     async def change_batch(self, call: Admitted) -> Mapping[str, object]:

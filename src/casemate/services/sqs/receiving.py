@@ -75,6 +75,7 @@ class Receiving:
         # The model names attributes of queues where AWS takes those of messages.
         loose=("AttributeNames", "MessageSystemAttributeNames"),
         mutates=False,
+        acts=True,
         waits=True,
         errors=(
             INVALID,

@@ -61,6 +61,7 @@ class Sending:
         accepts=("QueueUrl", *_MEMBERS),
         loose=("MessageSystemAttributes",),
         mutates=False,
+        acts=True,
         body_limit=BODY,
         errors=_ERRORS,
     )
@@ -82,6 +83,7 @@ class Sending:
         ),
         loose=("Entries.MessageSystemAttributes",),
         mutates=False,
+        acts=True,
         body_limit=BODY,
         errors=(*_ERRORS, *batch.ERRORS, "BatchRequestTooLong"),
     )

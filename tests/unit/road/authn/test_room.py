@@ -426,11 +426,11 @@ def test_claims_that_are_none_are_refused_every_time() -> None:
 
 
 CHANGES = dataclasses.replace(SERVICE, mutates=True)
-RUNS = dataclasses.replace(SERVICE, mutates=False, runs=True)
+ACTS = dataclasses.replace(SERVICE, mutates=False, acts=True)
 READS = dataclasses.replace(SERVICE, mutates=False)
 
 
-@pytest.mark.parametrize("operation", [CHANGES, RUNS], ids=["changes", "runs"])
+@pytest.mark.parametrize("operation", [CHANGES, ACTS], ids=["changes", "acts"])
 def test_a4_where_the_operator_wants_it_a_signature_is_taken_once(
     operation: Operation,
 ) -> None:

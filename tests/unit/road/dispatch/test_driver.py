@@ -523,7 +523,7 @@ async def test_decisions_are_on_what_is_there(tmp_path: Path) -> None:
 @law
 async def test_workers_are_bounded_and_shared(tmp_path: Path) -> None:
     """In all, of an account and of a function; the small account is not kept."""
-    workers = Workers(most=8, account=6, lane=4)
+    workers = Workers(most=10, account=6, lane=4, kept=2, floor=2)
     async with stand(tmp_path, workers) as s:
         s.told.gate = asyncio.Event()
         await s.accept(*(event(n, f"f{n % 3}") for n in range(90)))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from casemate.road.dispatch.events.lanes import NEVER, Lanes, Workers
 from effort import bounded
 
-WORKERS = Workers(most=8, account=6, lane=4)
+WORKERS = Workers(most=8, account=6, lane=4, kept=2, floor=1)
 LOOKS = st.lists(
     st.tuples(st.sampled_from("abc"), st.sampled_from("fgh"), st.floats(0, 10)),
     min_size=1,
@@ -38,7 +38,7 @@ def test_places_are_given_within_every_bound(
     able = sum(
         min(WORKERS.account, WORKERS.lane * len(names)) for names in due.values()
     )
-    assert sum(accounts.values()) == min(WORKERS.most, able)
+    assert sum(accounts.values()) == min(WORKERS.most - WORKERS.kept, able)
     for lane, count in given_out.items():
         lanes.back(lane, count)
         lanes.empty(lane, NEVER)
@@ -47,7 +47,7 @@ def test_places_are_given_within_every_bound(
 
 def test_turns_go_round_the_accounts() -> None:
     """With one place at a time, each account has every second turn."""
-    lanes = Lanes(Workers(most=1, account=1, lane=1))
+    lanes = Lanes(Workers(most=1, account=1, lane=1, kept=0))
     for number in range(5):
         lanes.look("crowd", f"f{number}", 0.0)
     lanes.look("small", "f", 0.0)
@@ -60,6 +60,25 @@ def test_turns_go_round_the_accounts() -> None:
     assert [name for account, name in seen if account == "crowd"] == [
         f"f{number}" for number in range(4)
     ]
+
+
+def test_a_few_accounts_do_not_take_every_place() -> None:
+    """Some are kept for those who have next to none, also while nothing comes back."""
+    workers = Workers()
+    lanes = Lanes(workers)
+
+    def taken(account: str) -> int:
+        for number in range(4):
+            lanes.look(account, f"f{number}", 0.0)
+        found = lanes.give(1.0)
+        assert all(lane.account == account for lane in found)
+        return sum(found.values())
+
+    assert workers.account == taken("a")
+    assert workers.most - workers.kept - workers.account == taken("b")
+    newcomers = workers.kept // workers.floor
+    assert [workers.floor] * newcomers == [taken(f"c{n}") for n in range(newcomers)]
+    assert (0, workers.most) == (taken("late"), lanes.taken)
 
 
 def test_an_empty_lane_is_forgotten_and_a_waiting_one_is_not() -> None:

@@ -230,9 +230,12 @@ def test_what_uses_a_layer_keeps_its_package(tmp_path: Path) -> None:
         assert await holds(w, A)
         assert await runs(w, "f:1") == (sha(A),)
         used = (await w.call("GetAccountSettings"))["AccountUsage"]
-        assert used == {"TotalCodeSize": 2 * len(ZIP), "FunctionCount": 1}
+        kept = 2 * len(ZIP) + len(A)
+        assert used == {"TotalCodeSize": kept, "FunctionCount": 1}
         await w.call("DeleteFunction", FunctionName="f", Qualifier="1")
         await w.settled()
+        used = (await w.call("GetAccountSettings"))["AccountUsage"]
+        assert used == {"TotalCodeSize": len(ZIP), "FunctionCount": 1}
         assert not await holds(w, A)
         assert [] == list(w.store.records.scan(SHARED, "lambda.work"))
 
@@ -279,6 +282,106 @@ def test_a_layer_of_another_account_is_copied(tmp_path: Path) -> None:
             await w.store.blobs.get(OTHER_ACCOUNT, sha(A))
 
     run(tmp_path, law)
+
+
+async def used_bytes(w: World, account: str = ACCOUNT) -> int:
+    usage = (await w.of(account)("GetAccountSettings"))["AccountUsage"]
+    assert isinstance(usage, dict)
+    return int(usage["TotalCodeSize"])
+
+
+async def on_disk(w: World, packages: list[bytes]) -> int:
+    return sum([len(package) for package in packages if await holds(w, package)])
+
+
+def test_a_package_counts_whoever_holds_it(tmp_path: Path) -> None:
+    """Published, used, kept by a version, deleted, and again: it stays counted."""
+    most = 5 * len(ZIP) + 300
+    packages = [ZIP + bytes([n]) * 100 for n in range(4)]
+
+    async def law(w: World) -> None:
+        await w.made()
+        for number in (1, 2):
+            await publish(w, packages[number])
+            await use(w, f"{LAYER}:{number}")
+            await w.call("PublishVersion", FunctionName="f")
+            await w.call("DeleteLayerVersion", LayerName="l", VersionNumber=number)
+            await w.settled()
+            held = await on_disk(w, packages)
+            assert held == sum(len(p) for p in packages[1 : number + 1])
+            assert await used_bytes(w) == (number + 1) * len(ZIP) + held
+        with pytest.raises(Refusal) as refused:
+            await publish(w, packages[3])
+        assert refused.value.code == "CodeStorageExceededException"
+        assert not await holds(w, packages[3])
+
+    run(tmp_path, law, FunctionSettings(total_code_bytes=most))
+
+
+def test_what_is_used_is_counted_the_same_after_a_start(tmp_path: Path) -> None:
+    """A layer that only functions hold counts once, whoever asks first."""
+
+    async def before(w: World) -> None:
+        await publish(w)
+        await w.made(Layers=[f"{LAYER}:1"], Publish=True)
+        assert await used_bytes(w) == 2 * len(ZIP) + len(A)
+        await w.call("DeleteLayerVersion", LayerName="l", VersionNumber=1)
+        await w.settled()
+        assert await used_bytes(w) == 2 * len(ZIP) + len(A)
+
+    async def after(w: World) -> None:
+        assert await used_bytes(w) == 2 * len(ZIP) + len(A)
+
+    run(tmp_path, before)
+    run(tmp_path, after)
+
+
+def test_a_function_may_be_called_layer(tmp_path: Path) -> None:
+    """It counts like any other, and so do its versions."""
+
+    async def law(w: World) -> None:
+        await w.made("layer", Publish=True)
+        used = (await w.call("GetAccountSettings"))["AccountUsage"]
+        assert used == {"TotalCodeSize": 2 * len(ZIP), "FunctionCount": 1}
+        with pytest.raises(Refusal) as refused:
+            await w.call("CreateFunction", **given("g"))
+        assert refused.value.code == "CodeStorageExceededException"
+
+    run(tmp_path, law, FunctionSettings(functions=1))
+
+
+def test_the_copy_of_a_layer_needs_room(tmp_path: Path) -> None:
+    """Another account's layer is on this account's disk, and counts for it."""
+
+    async def law(w: World) -> None:
+        await publish(w)
+        await publish(w, B)
+        other = w.of(OTHER_ACCOUNT)
+        role = {"Role": f"arn:aws:iam::{OTHER_ACCOUNT}:role/worker"}
+        await other("CreateFunction", **given("f", **role, Layers=[f"{LAYER}:1"]))
+        await w.settled()
+        assert await used_bytes(w, OTHER_ACCOUNT) == len(ZIP) + len(A)
+        for name, more in (
+            ("CreateFunction", given("g", **role, Layers=[f"{LAYER}:2"])),
+            (
+                "UpdateFunctionConfiguration",
+                {"FunctionName": "f", "Layers": [f"{LAYER}:2"]},
+            ),
+        ):
+            with pytest.raises(Refusal) as refused:
+                await other(name, **more)
+            assert refused.value.code == "CodeStorageExceededException"
+            await w.settled()
+            with pytest.raises(KeyError):
+                await w.store.blobs.get(OTHER_ACCOUNT, sha(B))
+        await other("UpdateFunctionConfiguration", FunctionName="f", Timeout=9)
+        await w.settled()
+        await other("DeleteFunction", FunctionName="f")
+        await w.settled()
+        assert await used_bytes(w, OTHER_ACCOUNT) == 0
+
+    most = len(A) + len(B) + len(ZIP) - 1
+    run(tmp_path, law, FunctionSettings(total_code_bytes=most))
 
 
 def test_a_layer_s_policy_is_written_shown_and_taken_out(tmp_path: Path) -> None:
@@ -391,6 +494,7 @@ def test_versions_of_a_layer_are_bounded_and_paged(tmp_path: Path) -> None:
         with pytest.raises(Refusal) as refused:
             await publish(w, B)
         assert refused.value.code == "CodeStorageExceededException"
+        await w.settled()
         assert not await holds(w, B)
 
         async def numbers(**more: object) -> list[int]:

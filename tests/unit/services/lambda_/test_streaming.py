@@ -83,7 +83,7 @@ def test_it_is_the_right_to_invoke(tmp_path: Path) -> None:
     async def law(w: World) -> None:
         declared = operation(w)
         assert declared.action == "lambda:InvokeFunction"
-        assert (declared.runs, declared.streams, declared.mutates) == (
+        assert (declared.acts, declared.streams, declared.mutates) == (
             True,
             True,
             False,

@@ -411,6 +411,7 @@ def test_versions_are_listed_in_pages(tmp_path: Path) -> None:
         "PublishVersion",
         "ListVersionsByFunction",
         "ListAliases",
+        "ListFunctionEventInvokeConfigs",
         "GetAlias",
         "UpdateAlias",
         "DeleteAlias",

@@ -2,8 +2,9 @@
 Whose turn it is: a lane for each function that has events waiting.
 
 Turns go round the accounts, and within an account round its functions, one run
-at a time: who has many events delays nobody but themselves.  Pure: time is
-handed in, in monotonic seconds.
+at a time: who has many events delays nobody but themselves.  A place is held for
+as long as a function may run, so some are kept for accounts that have next to
+none.  Pure: time is handed in, in monotonic seconds.
 """
 
 from __future__ import annotations
@@ -14,17 +15,25 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final, final
 
+from casemate.core.share import Share
+
 NEVER: Final = math.inf
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workers:
-    """How many events may be worked on at once: in all, of an account, of a lane."""
+    """
+    How many events may be worked on at once: in all, of an account, of a lane.
+
+    kept: of all, what is left to accounts with no more than `floor` of them.
+    """
 
     most: int = 64
     account: int = 32
     lane: int = 16
+    kept: int = 16
+    floor: int = 2
 
 
 @final
@@ -64,6 +73,12 @@ class Lanes:
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
+        self._room = Share(
+            most=workers.most,
+            one=workers.account,
+            kept=workers.kept,
+            floor=workers.floor,
+        )
         self._accounts: dict[str, _Account] = {}
         self._turns: OrderedDict[str, _Account] = OrderedDict()
         self._later: list[tuple[float, int, Lane]] = []
@@ -174,7 +189,7 @@ class Lanes:
 
     def _turn(self, account: _Account) -> Lane | None:
         """Find the lane whose turn it is; few are full, for an account has a bound."""
-        if self.taken >= self._workers.most or account.taken >= self._workers.account:
+        if not self._room.fits(own=account.taken + 1, together=self.taken + 1):
             return None
         for lane in account.due.values():
             if lane.taken < self._workers.lane:
