@@ -97,6 +97,10 @@ class Running:
 
     def __init__(self, python: Path, data: Path, listen: str = "127.0.0.1:0") -> None:
         self.data = data
+        # What a platform left that was killed, and never started again, is its own.
+        self.strangers = {
+            path for path in ground.RUN.glob(".range-*") if _is_free(path)
+        }
         self.instance = ground.instance(data)
         base = "/usr/bin/python3.11"
         site = str(harness.SOURCES)
@@ -142,7 +146,8 @@ class Running:
         left = [str(path) for path in cgroups.parents(f"casemate-{self.instance}")]
         run = ground.RUN / self.instance
         left += [str(run)] if run.exists() else []
-        left += [str(path) for path in ground.RUN.glob(".range-*") if _is_free(path)]
+        free = {path for path in ground.RUN.glob(".range-*") if _is_free(path)}
+        left += sorted(str(path) for path in free - self.strangers)
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         return left + [line for line in mounts if self.instance in line]
 
