@@ -98,9 +98,7 @@ class Running:
     def __init__(self, python: Path, data: Path, listen: str = "127.0.0.1:0") -> None:
         self.data = data
         # What a platform left that was killed, and never started again, is its own.
-        self.strangers = {
-            path for path in ground.RUN.glob(".range-*") if _is_free(path)
-        }
+        self.strangers = _free_ranges()
         self.instance = ground.instance(data)
         base = "/usr/bin/python3.11"
         site = str(harness.SOURCES)
@@ -146,10 +144,13 @@ class Running:
         left = [str(path) for path in cgroups.parents(f"casemate-{self.instance}")]
         run = ground.RUN / self.instance
         left += [str(run)] if run.exists() else []
-        free = {path for path in ground.RUN.glob(".range-*") if _is_free(path)}
-        left += sorted(str(path) for path in free - self.strangers)
+        left += sorted(str(path) for path in _free_ranges() - self.strangers)
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         return left + [line for line in mounts if self.instance in line]
+
+
+def _free_ranges() -> set[Path]:
+    return {path for path in ground.RUN.glob(".range-*") if _is_free(path)}
 
 
 def _is_free(path: Path) -> bool:
