@@ -63,7 +63,7 @@ def _looper(platform: Platform) -> str:
 
 
 def _made(platform: Platform, name: str, role: str) -> None:
-    platform.function(name, SOURCE, role=role, Timeout=60, MemorySize=128)
+    platform.function(name, SOURCE, role=role, Timeout=110, MemorySize=128)
 
 
 def _until(seen: Callable[[], Any]) -> Any:
@@ -140,10 +140,9 @@ def test_an_owner_may_allow_it(platform: Platform, lambda_: Any, looper: str) ->
     assert [] == _said(platform, "spiral", "stopped")
 
     lambda_.put_function_recursion_config(**name, RecursiveLoop="Terminate")
-    told, _answer = platform.invoke(
-        "spiral", {"n": 0, "until": 20, "way": "RequestResponse"}
-    )
-    assert {"deepest": 16, "code": "RecursiveInvocationException"} == told
+    platform.invoke("spiral", event, InvocationType="Event")
+    ((last, *_),) = _until(lambda: _said(platform, "spiral", "stopped"))
+    assert "16" == last
 
 
 def test_a_loop_over_two_functions_is_one_lineage(
@@ -153,6 +152,8 @@ def test_a_loop_over_two_functions_is_one_lineage(
     _made(platform, "open", looper)
     _made(platform, "shut", looper)
     lambda_.put_function_recursion_config(FunctionName="open", RecursiveLoop="Allow")
-    event = {"n": 0, "until": -1, "way": "RequestResponse", "other": "shut"}
-    told, _answer = platform.invoke("open", event)
-    assert {"deepest": 16, "code": "RecursiveInvocationException"} == told
+    event = {"n": 0, "until": -1, "way": "Event", "other": "shut"}
+    platform.invoke("open", event, InvocationType="Event")
+    ((last, *_),) = _until(lambda: _said(platform, "shut", "stopped"))
+    assert "16" == last
+    assert [["0"]] == _said(platform, "open", "round")
