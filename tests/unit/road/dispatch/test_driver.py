@@ -285,13 +285,13 @@ async def test_a_large_success_is_redriven_or_stays_with_its_reason(
         s.told.set(on_success=QUEUE)
         await s.accept(largest(1))
         await s.until_still()
-        assert await s.intake.redrive(ALICE, event(1).id)
+        assert await s.intake.redrive(ALICE, event(1).id, 0)
         await s.until_still()
         assert (1, 1) == (len(s.told.ran), s.quarantine.count(ALICE))
     small = replace(SMALL, letter_bytes=4_194_304)
     async with store_at(tmp_path, clock=clock, limits=small) as store:
         s = standing(store, clock, s.told)
-        refusal = await refused(s.intake.redrive(ALICE, event(1).id))
+        refusal = await refused(s.intake.redrive(ALICE, event(1).id, 0))
         assert isinstance(refusal, TooLarge)
         assert (0, 1) == (s.intake.waiting(), s.quarantine.count(ALICE))
 
@@ -389,7 +389,7 @@ async def test_what_cannot_be_read_is_set_aside_and_told_once(tmp_path: Path) ->
         found = s.quarantine.find(ALICE, summary.id)
         assert found is not None
         assert found[1] == b"of another release"
-        assert await s.intake.redrive(ALICE, summary.id)
+        assert await s.intake.redrive(ALICE, summary.id, 0)
         await s.until_still()
         assert (2, 1) == (s.driver.counts.unreadable, s.quarantine.count(ALICE))
         (again,) = s.quarantine.page(ALICE, after="", limit=9)
