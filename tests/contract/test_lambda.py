@@ -54,6 +54,9 @@ def test_every_operation_answers(lambda_: Any, role: str, account: str) -> None:
         lambda_.delete_function_concurrency(**name)
         told = lambda_.get_function_concurrency(**name)
         assert "ReservedConcurrentExecutions" not in told
+        lambda_.put_function_recursion_config(**name, RecursiveLoop="Allow")
+        told = lambda_.get_function_recursion_config(**name)
+        assert "Allow" == told["RecursiveLoop"]
         assert 0 < lambda_.get_account_settings()["AccountUsage"]["FunctionCount"]
         lambda_.delete_function(**name)
 

@@ -178,6 +178,16 @@ ASKED: dict[str, tuple[str, Callable[[Any, Named], object]]] = {
         "lambda",
         lambda c, n: c.get_function_concurrency(FunctionName=n.function),
     ),
+    "recursion": (
+        "lambda",
+        lambda c, n: c.get_function_recursion_config(FunctionName=n.function),
+    ),
+    "allow recursion": (
+        "lambda",
+        lambda c, n: c.put_function_recursion_config(
+            FunctionName=n.function, RecursiveLoop="Allow"
+        ),
+    ),
     "get layer": (
         "lambda",
         lambda c, n: c.get_layer_version(LayerName=n.layer, VersionNumber=1),

@@ -150,6 +150,7 @@ class Node:
             clock=self._clock,
             randomness=os.urandom,
             stranger=lambda _, refusal: house.metrics.stranger(type(refusal).__name__),
+            hops_of=house.sandbox.hops_of,
         )
         front = Front(
             ingress,

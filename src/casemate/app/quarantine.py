@@ -65,9 +65,9 @@ class QuarantineKeeper:
         except UnreadableError:
             return found[1]
 
-    async def redrive(self, account: str, identifier: str) -> bool:
+    async def redrive(self, account: str, identifier: str, hops: int) -> bool:
         """Begin one again."""
-        return await self.intake.redrive(account, identifier)
+        return await self.intake.redrive(account, identifier, hops)
 
     async def dispose(self, account: str, identifier: str) -> bool:
         """Forget one."""

@@ -14,7 +14,7 @@ MAX_AGE: Final = 21_600
 """Seconds that an event may wait, if nobody says otherwise; the most there is."""
 
 HOPS: Final = 16
-"""Hops of one lineage from function to function; the next is stopped."""
+"""Hops of one lineage from its first call; a function is not run after another."""
 
 
 @final
@@ -54,6 +54,7 @@ class Plan:
     retries: runs after the first that failed.  max_age: seconds.  on_success,
     on_failure: ARNs of destinations; dead_letter: of a queue; empty for none.
     role_arn, role_id: of the function's role, under which deliveries are made.
+    recursive: whether the function may run past `HOPS`.
     """
 
     role_arn: str
@@ -63,3 +64,4 @@ class Plan:
     on_success: str = ""
     on_failure: str = ""
     dead_letter: str = ""
+    recursive: bool = False

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from casemate.core.clock import SystemClock
 from casemate.core.errors import Invalid, Throttled, Unavailable
+from casemate.core.event import HOPS
 from casemate.core.function import Ending
 from contract.sandbox.stage import Stage, package
 
@@ -488,3 +490,21 @@ def test_a_cold_start_tells_where_its_time_went(stage: Stage) -> None:
     assert sum(stages.values()) <= whole
     assert stage.invoke(function).split is None
     assert [split] == stage.splits[told:]
+
+
+def test_the_hops_of_a_cell_are_those_of_its_last_invocation(stage: Stage) -> None:
+    """From before its init until the next one; those of a cell that is gone are up."""
+    function = stage.python(
+        "import os\ndef handler(event, context):\n"
+        " if event == 'end': os._exit(1)\n"
+        " return os.environ['AWS_ACCESS_KEY_ID']"
+    )
+    for hops in (5, 0, 16):
+        invocation = stage.invocation(function, b"1")
+        invocation = replace(invocation, trace=replace(invocation.trace, hops=hops))
+        result = stage.run(stage.sandbox.run(invocation))
+        cell = read(result.payload).removeprefix("ASIA")
+        assert hops == stage.sandbox.hops_of(cell)
+    stage.run(stage.sandbox.run(stage.invocation(function, b'"end"')))
+    assert stage.sandbox.cell_function(cell) is None
+    assert HOPS == stage.sandbox.hops_of(cell)

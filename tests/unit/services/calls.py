@@ -112,6 +112,7 @@ def admitted(
     resource: str | None = None,
     request_id: str = "11111111-2222-4333-8444-555555555555",
     door: Door = Door.HTTPS,
+    hops: int = 0,
 ) -> Admitted:
     """
     Make a call that has come through all the rooms before dispatch.
@@ -124,7 +125,7 @@ def admitted(
         id=request_id,
         at=at,
         started=at,
-        trace=Trace(trace_id="0" * 31 + "1", span_id="0" * 15 + "1"),
+        trace=Trace(trace_id="0" * 31 + "1", span_id="0" * 15 + "1", hops=hops),
         door=door,
         peer="192.0.2.1",
         cell=None,
@@ -172,6 +173,8 @@ class Caller:
     principal: Principal = field(default_factory=session_of)
     region: str = REGION
     at: float = NOW
+    hops: int = 0
+    door: Door = Door.HTTPS
 
     @classmethod
     def of(
@@ -187,6 +190,10 @@ class Caller:
         """Make the same calls as somebody else."""
         return replace(self, principal=principal)
 
+    def hopping(self, hops: int, door: Door = Door.CELL) -> Caller:
+        """Make the same calls so many hops from the first."""
+        return replace(self, hops=hops, door=door)
+
     async def __call__(
         self, name: str, /, **parameters: object
     ) -> Mapping[str, object]:
@@ -201,6 +208,8 @@ class Caller:
             principal=self.principal,
             region=self.region,
             at=self.at,
+            door=self.door,
+            hops=self.hops,
         )
         try:
             told = await operation.method(call)

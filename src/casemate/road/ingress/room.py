@@ -56,6 +56,7 @@ _RANDOM: Final = 34
 
 Travel = Callable[[Arrival], Awaitable[Outcome]]
 Stranger = Callable[[Request, Refusal], None]
+HopsOf = Callable[[str], int]
 
 
 @final
@@ -92,6 +93,8 @@ class Ingress:
     randomness: Randomness
     stranger: Stranger
     """Told of every request that is refused before it is a call."""
+    hops_of: HopsOf
+    """Gives the hops that led to what a cell runs now."""
     under_way: set[asyncio.Task[object]] = field(default_factory=set)
     """Calls on the road, with or without somebody who waits."""
     waiting: set[asyncio.Task[object]] = field(default_factory=set)
@@ -146,6 +149,7 @@ class Ingress:
                 request.header("x-amzn-trace-id"),
                 request.header("traceparent"),
                 random,
+                self.hops_of(request.cell) + 1 if request.cell else 0,
             ),
             door=Door.CELL if request.cell else Door.HTTPS,
             peer=request.peer,

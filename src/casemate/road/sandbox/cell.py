@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, final
 
 from casemate.core.clock import Clock
-from casemate.core.function import FunctionVersion, Residue
+from casemate.core.function import FunctionVersion, Invocation, Residue
 from casemate.core.line import Answer
 from casemate.core.packets import close_all
 from casemate.road.sandbox.cgroup import Cgroup
@@ -88,6 +88,8 @@ class Cell:
 
     function: None until it is bound.  used_at: monotonic seconds of the last
     change between idle and busy.  frozen: its threads stand still.
+    hops: those that led to the invocation it was last given to; they hold until the
+    next, for what the code still does in between.
     retired: not to be used again once it is idle.  reserved_mb: what the pool
     has promised it.  over_memory: it was ended for having more than its size.
     closing: the destruction that is under way, or done.
@@ -111,6 +113,7 @@ class Cell:
         self.key: Key | None = None
         self.platform: PlatformLines | None = None
         self.log_stream = ""
+        self.hops = 0
         self.born_at = self.used_at = clock.monotonic()
         self.frozen = False
         self.retired = False
@@ -157,6 +160,11 @@ class Cell:
                 return self.cgroup.is_clean()
             case _:
                 return False
+
+    def take_up(self, invocation: Invocation) -> None:
+        """Belong to an invocation, before any code runs for it."""
+        self.hops = invocation.trace.hops
+        self.log.begin(invocation.id, want_tail=invocation.want_log_tail)
 
     async def boot(self, seconds: float) -> None:
         """Wait until the generic cell waits.  Raises WardenGoneError."""

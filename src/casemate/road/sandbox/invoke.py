@@ -22,6 +22,7 @@ from typing import Final, Protocol, final
 
 from casemate.core.clock import Clock
 from casemate.core.errors import Invalid, Unavailable
+from casemate.core.event import HOPS
 from casemate.core.function import (
     Ending,
     FunctionVersion,
@@ -154,6 +155,16 @@ class Sandbox:
         """Tell which function a live cell serves."""
         return self._pool.function_of(cell_id)
 
+    def hops_of(self, cell_id: str) -> int:
+        """
+        Count the hops that led to what a cell runs.
+
+        Of a cell that is gone they are used up: what it still asks for, nobody
+        can count.
+        """
+        hops = self._pool.hops_of(cell_id)
+        return HOPS if hops is None else hops
+
     def facts(self) -> dict[str, object]:
         """Give the figures for metrics."""
         endings = {str(ending): count for ending, count in self._endings.items()}
@@ -207,7 +218,7 @@ class Sandbox:
         function = invocation.function
         cell = self._pool.take_idle(key_of(function))
         if cell is not None:
-            cell.log.begin(invocation.id, want_tail=invocation.want_log_tail)
+            cell.take_up(invocation)
             return await self._invoke(_Started(cell, None, None), invocation, 0.0)
         started = await self._start(invocation, self._settings.init)
         spent = 0.0
@@ -233,7 +244,7 @@ class Sandbox:
                 marks.append(self._clock.monotonic())
                 cell = await self._pool.claim(function, invocation.deadline)
                 marks.append(self._clock.monotonic())
-                cell.log.begin(invocation.id, want_tail=invocation.want_log_tail)
+                cell.take_up(invocation)
                 if cell.key is not None:
                     return _Started(cell, None, None)
                 try:

@@ -219,6 +219,11 @@ class Pool:
         cell = self._cells.get(cell_id)
         return cell.function if cell is not None else None
 
+    def hops_of(self, cell_id: str) -> int | None:
+        """Give the hops of a live cell's invocation; None if it is gone."""
+        cell = self._cells.get(cell_id)
+        return cell.hops if cell is not None else None
+
     def turn(self) -> None:
         """Do what falls due: freeze, reap, watch the pipes, refill."""
         now = self._clock.monotonic()

@@ -124,8 +124,8 @@ class Quarantine(Protocol):
         """Give the event itself; empty if it is gone."""
         ...
 
-    async def redrive(self, account: str, identifier: str, /) -> bool:
-        """Begin one again, durably; False if it is not there."""
+    async def redrive(self, account: str, identifier: str, hops: int, /) -> bool:
+        """Begin one again, `hops` from the first call; False if it is not there."""
         ...
 
     async def dispose(self, account: str, identifier: str, /) -> bool:

@@ -106,7 +106,7 @@ class QuarantineDesk:
         """Begin an event again, under its own request id."""
         one = self._one(call)
         if not _is_dry(call) and not await self.quarantine.redrive(
-            call.scope.account, one.id
+            call.scope.account, one.id, call.arrival.trace.hops
         ):
             raise _absent(one.id)
         return _shown(one)

@@ -41,6 +41,7 @@ from casemate.services.lambda_.names import (
 )
 from casemate.services.lambda_.parameters import octets, text
 from casemate.services.lambda_.ports import Chance, Run
+from casemate.services.lambda_.recursion import RECURSIVE, stop
 from casemate.services.lambda_.refusals import INVALID, in_state, invalid, not_found
 from casemate.services.lambda_.settings import (
     CLIENT_CONTEXT,
@@ -57,6 +58,7 @@ refuses, in its own words."""
 ERRORS: Final = (
     INVALID,
     "InvalidRequestContentException",
+    RECURSIVE,
     "RequestTooLargeException",
     "ResourceConflictException",
     "ResourceNotFoundException",
@@ -187,13 +189,15 @@ class Invoking:
         """
         Read what is asked for, and find the function.
 
-        only: what the operation takes.  Raises Invalid, TooLarge, NotFound.
+        only: what the operation takes.  Raises Invalid, TooLarge, NotFound, and
+        `RecursiveInvocationException` for one that is too many hops from the first.
         """
         parameters = call.parameters
         kind = text(parameters, "InvocationType") or "RequestResponse"
         if kind not in only["InvocationType"]:
             raise invalid(f"`InvocationType` `{kind[:32]}` is not here yet")
         ref, deployed = present(self.directory, call)
+        stop(call, deployed, kind)
         payload = checked(octets(parameters, "Payload") or b"")
         return Asked(
             kind=kind,

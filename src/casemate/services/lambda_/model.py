@@ -220,6 +220,7 @@ class Function:
     number of the version that was published last, whether or not it is still
     there; 0 for none.  born: a mark of its own, which one that is made anew under
     its name has not.  idempotency: the policy that was put on it, None for none.
+    recursive: whether it may be invoked past the hops of a lineage.
     """
 
     account: str
@@ -235,6 +236,7 @@ class Function:
     published: int = 0
     born: str = ""
     idempotency: Policy | None = None
+    recursive: bool = False
 
     @property
     def ref(self) -> FunctionRef:

@@ -36,4 +36,5 @@ class Plans:
             on_success=config.on_success,
             on_failure=config.on_failure,
             dead_letter=configuration.dead_letter,
+            recursive=deployed.function.recursive,
         )

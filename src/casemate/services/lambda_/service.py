@@ -39,6 +39,7 @@ from casemate.services.lambda_.ports import (
     Run,
     Runtimes,
 )
+from casemate.services.lambda_.recursion import Recursion
 from casemate.services.lambda_.reservations import Reservation, Reservations
 from casemate.services.lambda_.residues import Residues
 from casemate.services.lambda_.settings import FunctionSettings
@@ -176,6 +177,7 @@ class LambdaService:
                 reservations=reservations,
                 settings=settings,
             ),
+            Recursion(store=store, directory=directory),
             EventSettings(
                 directory=directory,
                 configs=configs,

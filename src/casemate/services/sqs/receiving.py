@@ -20,7 +20,7 @@ from casemate.services.sqs.model import Queue, QueueRef
 from casemate.services.sqs.parameters import ranged, texts
 from casemate.services.sqs.receipts import Receipts
 from casemate.services.sqs.refusals import INVALID, bad_name, over
-from casemate.services.sqs.sending import ATTRIBUTES, SENDER, message_id
+from casemate.services.sqs.sending import ATTRIBUTES, HOPS, SENDER, message_id
 from casemate.services.sqs.settings import BATCH, VISIBILITY, WAIT, QueueSettings
 from casemate.services.sqs.store import Store, messages_of
 from casemate.services.sqs.waiting import Arrivals
@@ -42,6 +42,9 @@ SYSTEM: Final = frozenset(
     }
 )
 """System attributes that can be asked for; those of FIFO queues no message has."""
+
+_KEPT: Final = frozenset({ATTRIBUTES, HOPS})
+"""What is beside a message and is no system attribute of it."""
 
 _PASSES: Final = 50
 """Claims of one call: each takes what is old, or ten dead letters, out of the way."""
@@ -231,7 +234,7 @@ def _attributes(message: Message, wanted: frozenset[str]) -> dict[str, str]:
         "SentTimestamp": str(int(message.sent_at * 1000)),
         "ApproximateFirstReceiveTimestamp": str(int(message.first_at * 1000)),
         "ApproximateReceiveCount": str(message.receive_count),
-        **{n: v for n, v in message.attributes.items() if n != ATTRIBUTES},
+        **{n: v for n, v in message.attributes.items() if n not in _KEPT},
     }
     if "All" in wanted:
         return told

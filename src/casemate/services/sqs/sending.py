@@ -25,6 +25,7 @@ from casemate.services.sqs.store import Store, messages_of, translated
 
 SENDER: Final = "SenderId"
 ATTRIBUTES: Final = "MessageAttributes"
+HOPS: Final = "CasemateHops"
 """Names of what is kept beside a body."""
 
 _MEMBERS: Final = (
@@ -141,6 +142,8 @@ def message_id(name: str) -> str:
 def _beside(call: Admitted, content: Content) -> dict[str, str]:
     """Give what is kept beside the body."""
     kept = {SENDER: call.principal.id}
+    if hops := call.arrival.trace.hops:
+        kept[HOPS] = str(hops)
     if content.attributes:
         kept[ATTRIBUTES] = contents.packed(content.attributes)
     if content.system:

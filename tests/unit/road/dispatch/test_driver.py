@@ -201,7 +201,7 @@ async def test_a_delivery_that_fails_is_tried_and_then_set_aside(
         (summary,) = s.quarantine.page(ALICE, after="", limit=9)
         assert "AccessDeniedException: the role may not" in summary.reason
         s.told.post = lambda _: None
-        assert await s.intake.redrive(ALICE, summary.id)
+        assert await s.intake.redrive(ALICE, summary.id, 0)
         await s.turn()
         assert (1, 1) == (len(s.told.ran), len(s.told.parcels))
         assert 0 == s.quarantine.count(ALICE)
@@ -285,13 +285,13 @@ async def test_a_large_success_is_redriven_or_stays_with_its_reason(
         s.told.set(on_success=QUEUE)
         await s.accept(largest(1))
         await s.until_still()
-        assert await s.intake.redrive(ALICE, event(1).id)
+        assert await s.intake.redrive(ALICE, event(1).id, 0)
         await s.until_still()
         assert (1, 1) == (len(s.told.ran), s.quarantine.count(ALICE))
     small = replace(SMALL, letter_bytes=4_194_304)
     async with store_at(tmp_path, clock=clock, limits=small) as store:
         s = standing(store, clock, s.told)
-        refusal = await refused(s.intake.redrive(ALICE, event(1).id))
+        refusal = await refused(s.intake.redrive(ALICE, event(1).id, 0))
         assert isinstance(refusal, TooLarge)
         assert (0, 1) == (s.intake.waiting(), s.quarantine.count(ALICE))
 
@@ -389,7 +389,7 @@ async def test_what_cannot_be_read_is_set_aside_and_told_once(tmp_path: Path) ->
         found = s.quarantine.find(ALICE, summary.id)
         assert found is not None
         assert found[1] == b"of another release"
-        assert await s.intake.redrive(ALICE, summary.id)
+        assert await s.intake.redrive(ALICE, summary.id, 0)
         await s.until_still()
         assert (2, 1) == (s.driver.counts.unreadable, s.quarantine.count(ALICE))
         (again,) = s.quarantine.page(ALICE, after="", limit=9)
@@ -447,9 +447,35 @@ async def test_a_lineage_ends_after_sixteen_hops(tmp_path: Path) -> None:
         (summary,) = s.quarantine.page(ALICE, after="", limit=9)
         assert (summary.id, summary.condition) == (event(2).id, "RecursionStopped")
         # Who decides that it goes on begins another lineage.
-        assert await s.intake.redrive(ALICE, event(2).id)
+        assert await s.intake.redrive(ALICE, event(2).id, 0)
         await s.turn()
         assert event(2).id == s.told.ran[-1][0]
+
+
+@law
+async def test_a_redrive_goes_on_from_the_hops_of_who_decides(tmp_path: Path) -> None:
+    """A function that redrives what was stopped is no way around the count."""
+    async with stand(tmp_path) as s:
+        await s.accept(event(1, hops=HOPS + 1))
+        await s.turn()
+        for hops in (HOPS + 1, HOPS):
+            assert [] == s.told.ran
+            (summary,) = s.quarantine.page(ALICE, after="", limit=9)
+            assert await s.intake.redrive(ALICE, summary.id, hops)
+            await s.turn()
+        assert [event(1).id] == [identifier for identifier, _ in s.told.ran]
+
+
+@law
+async def test_a_function_that_may_recurs_past_sixteen_hops(tmp_path: Path) -> None:
+    """Its events run, however many hops led to them."""
+    async with stand(tmp_path) as s:
+        s.told.set(recursive=True)
+        await s.accept(event(1, hops=HOPS + 1), event(2, hops=100 * HOPS))
+        await s.turn()
+        assert {event(1).id, event(2).id} == {
+            identifier for identifier, _ in s.told.ran
+        }
 
 
 @law
@@ -509,10 +535,10 @@ async def test_decisions_are_on_what_is_there(tmp_path: Path) -> None:
         s.told.set(retries=0)
         await s.accept(event(1), event(2))
         await s.turn()
-        assert not await s.intake.redrive(BOB, event(1).id)
+        assert not await s.intake.redrive(BOB, event(1).id, 0)
         assert not await s.intake.dispose(BOB, event(1).id)
         both = await asyncio.gather(
-            *(s.intake.redrive(ALICE, event(1).id) for _ in range(2))
+            *(s.intake.redrive(ALICE, event(1).id, 0) for _ in range(2))
         )
         assert [False, True] == sorted(both)
         assert await s.intake.dispose(ALICE, event(2).id)

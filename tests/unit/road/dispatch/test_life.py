@@ -212,6 +212,8 @@ def test_a_lineage_is_stopped_after_sixteen_hops() -> None:
     step = life.begin(life.born(NOW), replace(plan, hops=HOPS + 1), NOW)
     assert isinstance(step, Aside)
     assert step.life.condition is Condition.RECURSIVE
+    allowed = course(hops=HOPS + 1, recursive=True)
+    assert isinstance(life.begin(life.born(NOW), allowed, NOW), Run)
     queued = course(hops=HOPS + 1, on_failure=FUNCTION, dead_letter=QUEUE)
     step = life.begin(life.born(NOW), queued, NOW)
     assert isinstance(step, Deliver)

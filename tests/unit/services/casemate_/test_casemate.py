@@ -113,6 +113,7 @@ class Cupboard:
 
     events: dict[str, list[Held]] = field(default_factory=dict)
     decided: list[tuple[str, str, str]] = field(default_factory=list)
+    hops: list[int] = field(default_factory=list)
 
     def page(self, account: str, /, *, after: str, limit: int) -> Sequence[Held]:
         found = [one for one in self.events.get(account, []) if one.id > after]
@@ -125,7 +126,8 @@ class Cupboard:
     def payload(self, account: str, identifier: str, /) -> bytes:
         return b"{}" if self.find(account, identifier) else b""
 
-    async def redrive(self, account: str, identifier: str, /) -> bool:
+    async def redrive(self, account: str, identifier: str, hops: int, /) -> bool:
+        self.hops.append(hops)
         return self._decide("redrive", account, identifier)
 
     async def dispose(self, account: str, identifier: str, /) -> bool:
@@ -473,3 +475,14 @@ async def test_decisions_are_made_once_and_a_dry_run_makes_none() -> None:
             refusal = await refused(call(verb, RequestId=absent, Reason="fixed"))
             assert refusal.code == "ResourceNotFoundException"
     assert world.cupboard.decided == [("redrive", mine, "e1"), ("dispose", mine, "e2")]
+    assert world.cupboard.hops == [0]
+
+
+@law
+async def test_a_redrive_by_a_function_keeps_its_hops() -> None:
+    """The event goes on from where its lineage is."""
+    world = Platform()
+    call = await world.started()
+    world.cupboard.events[call.principal.account] = [Held("e1")]
+    await call.hopping(9)("Redrive", RequestId="e1", Reason="again")
+    assert world.cupboard.hops == [9]

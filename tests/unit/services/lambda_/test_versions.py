@@ -419,6 +419,8 @@ def test_versions_are_listed_in_pages(tmp_path: Path) -> None:
         "GetFunctionConcurrency",
         "PutFunctionConcurrency",
         "DeleteFunctionConcurrency",
+        "GetFunctionRecursionConfig",
+        "PutFunctionRecursionConfig",
         "UpdateFunctionCode",
         "UpdateFunctionConfiguration",
     ],
@@ -433,6 +435,7 @@ def test_what_is_of_the_whole_function_takes_no_qualifier(
         await w.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
         more: dict[str, dict[str, object]] = {
             "CreateAlias": {"Name": "b", "FunctionVersion": "1"},
+            "PutFunctionRecursionConfig": {"RecursiveLoop": "Allow"},
             "PutFunctionConcurrency": {"ReservedConcurrentExecutions": 1},
             "UpdateFunctionCode": {"ZipFile": ZIP},
         }

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from casemate.core.errors import Refusal
 from casemate.services.sqs import contents
 from casemate.services.sqs.contents import Value
+from casemate.services.sqs.model import QueueRef
 from casemate.services.sqs.settings import QueueSettings
-from unit.services.calls import ACCOUNT, NOW, OTHER_ACCOUNT, refused
+from casemate.services.sqs.store import messages_of
+from unit.services.calls import ACCOUNT, NOW, OTHER_ACCOUNT, REGION, refused
 from unit.services.sqs_world import ENDPOINT, URL, World, arn, redrive, run, url
 
 MIB = 1_048_576
@@ -57,6 +59,27 @@ def test_a_message_is_received_as_it_was_sent(tmp_path: Path) -> None:
             "ApproximateFirstReceiveTimestamp": str(int(NOW * 1000) + 1500),
             "AWSTraceHeader": TRACE,
         } == message["Attributes"]
+
+    run(tmp_path, law)
+
+
+def test_the_hops_of_a_message_are_kept_and_not_shown(tmp_path: Path) -> None:
+    """What a function sends keeps its lineage's count; who is no function has none."""
+
+    async def law(w: World) -> None:
+        await w.made()
+        for hops in (0, 7):
+            call = w.call.hopping(hops) if hops else w.call
+            await call("SendMessage", QueueUrl=URL, MessageBody="body")
+            message = await w.one()
+            assert "SenderId" in message["Attributes"]
+            assert "CasemateHops" not in message["Attributes"]
+        w.clock.forward(31)
+        ref = QueueRef(account=ACCOUNT, region=REGION, name="q")
+        name = messages_of(w.service.directory.present(ref))
+        kept = await w.store.queue.claim(ACCOUNT, name, limit=9)
+        told = {message.attributes.get("CasemateHops") for message in kept}
+        assert {None, "7"} == told
 
     run(tmp_path, law)
 

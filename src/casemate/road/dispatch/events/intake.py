@@ -81,11 +81,13 @@ class Intake:
         kept = Kept(event=event, life=born(self._clock.now()))
         await self._send(event.account, event.target, write(kept))
 
-    async def redrive(self, account: str, identifier: str) -> bool:
+    async def redrive(self, account: str, identifier: str, hops: int) -> bool:
         """
         Take an event out of quarantine and begin it again, under its own id.
 
-        Its hops are counted anew: somebody has looked at it, and wants it to go on.
+        Its hops are counted anew, from those that led to the decision: somebody has
+        looked at it and wants it to go on, and a function that does so is no way
+        around the count.
         False if it is not there.  A crash in between leaves it in both places:
         at least once, as ever.  Raises TooLarge, Throttled, Unavailable; then it
         stays where it is.
@@ -96,18 +98,18 @@ class Intake:
         summary, data = found
         with self._deciding(account, identifier) as mine:
             if mine:
-                await self._send(account, summary.target, self._redriven(data))
+                await self._send(account, summary.target, self._redriven(data, hops))
                 await self._removed(account, identifier)
         return mine
 
-    def _redriven(self, data: bytes) -> bytes:
+    def _redriven(self, data: bytes, hops: int) -> bytes:
         """Begin a life again; what cannot be read goes back as it was."""
         try:
             kept = read(data)
         except UnreadableError:
             return data
         life = redriven(kept.life, self._clock.now())
-        trace = replace(kept.event.trace, hops=0)
+        trace = replace(kept.event.trace, hops=hops)
         return write(Kept(event=replace(kept.event, trace=trace), life=life))
 
     async def dispose(self, account: str, identifier: str) -> bool:

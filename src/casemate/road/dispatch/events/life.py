@@ -178,8 +178,8 @@ def begin(life: Life, course: Course, now: float) -> Step:
         return Aside(life=life, reason="the function does not exist any more")
     if life.condition is not None:
         return _onward(life, course.plan)
-    if course.hops > HOPS:
-        stopped = f"stopped after {HOPS} hops from function to function"
+    if course.hops > HOPS and not course.plan.recursive:
+        stopped = f"stopped after {HOPS} hops from the first call"
         return _over(life, course.plan, Condition.RECURSIVE, stopped)
     if life.age >= course.plan.max_age:
         waited = f"the event was older than {course.plan.max_age} seconds"
