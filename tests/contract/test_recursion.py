@@ -63,7 +63,8 @@ def _looper(platform: Platform) -> str:
 
 
 def _made(platform: Platform, name: str, role: str) -> None:
-    platform.function(name, SOURCE, role=role, Timeout=110, MemorySize=128)
+    # With less memory, and so less of a core, importing boto3 takes seconds.
+    platform.function(name, SOURCE, role=role, Timeout=110, MemorySize=512)
 
 
 def _until(seen: Callable[[], Any]) -> Any:
