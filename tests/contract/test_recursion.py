@@ -93,17 +93,17 @@ def test_a_function_that_sends_itself_events_is_stopped(
     platform: Platform, own: Any, looper: str
 ) -> None:
     """After sixteen hops, at the call of its own that would be the next."""
-    _made(platform, "self-sender", looper)
+    _made(platform, "loops", looper)
     event = {"n": 0, "until": -1, "way": "Event"}
-    platform.invoke("self-sender", event, InvocationType="Event")
-    ((last, status, request),) = _until(lambda: _said(platform, "self-sender", "stopped"))
+    platform.invoke("loops", event, InvocationType="Event")
+    ((last, status, request),) = _until(lambda: _said(platform, "loops", "stopped"))
 
     assert ("16", "400") == (last, status)
-    rounds = [int(n) for (n, *_) in _said(platform, "self-sender", "round")]
+    rounds = [int(n) for (n, *_) in _said(platform, "loops", "round")]
     assert list(range(17)) == rounds
     record = _record(own, request)
     assert "RecursiveInvocationException" == record["errorCode"]
-    assert [] == own.list_quarantine(FunctionName="self-sender")["Events"]
+    assert [] == own.list_quarantine(FunctionName="loops")["Events"]
 
 
 @pytest.mark.parametrize("way", ["RequestResponse", "stream"])
