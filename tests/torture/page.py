@@ -130,8 +130,8 @@ many as were worked on at a kill: {AT_ONCE} events and {BATCH} messages.
 
 {_table(("what", "counted"), rows)}
 
-With an idempotency key the effects are to be exactly one: pending, as that comes \
-with the platform's idempotency."""
+With an idempotency key the effects are to be exactly one: pending, the torture \
+uses no key yet."""
 
 
 def _cuts(found: Cut) -> str:
